@@ -1,1 +1,20 @@
-//! Placeholder until its first slice.
+//! A SecLang (ModSecurity rule language) engine.
+//!
+//! Load rules once with [`Loader`], share the immutable [`RuleSet`], and run one [`Transaction`] per
+//! request through the five phases. Nothing here does I/O after loading, and every regular
+//! expression is matched in linear time.
+#![forbid(unsafe_code)]
+#![expect(
+    dead_code,
+    reason = "parts grow side by side until the engine uses them all"
+)]
+
+mod actions;
+mod body;
+mod byteset;
+mod compile;
+mod engine;
+mod operators;
+mod syntax;
+mod transformations;
+mod variables;

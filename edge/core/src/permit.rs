@@ -18,7 +18,6 @@ impl Passage {
     }
 
     /// Every layer of the profile has spoken and none refused.
-    #[must_use]
     pub fn complete(self, route: Arc<str>) -> Permit {
         Permit { route }
     }

@@ -1,0 +1,48 @@
+//! A set of byte values: the cheapest question a prefilter can ask.
+
+/// 256 bits, one a byte value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub(crate) struct ByteSet([u64; 4]);
+
+impl ByteSet {
+    /// No byte.
+    pub(crate) const EMPTY: Self = Self([0; 4]);
+    /// Every byte.
+    pub(crate) const ALL: Self = Self([u64::MAX; 4]);
+
+    /// The set of the bytes that stand in `bytes`.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a byte shifted right by six is below four"
+    )]
+    pub(crate) const fn of(bytes: &[u8]) -> Self {
+        let mut set = [0; 4];
+        let mut at = 0;
+        while at < bytes.len() {
+            set[(bytes[at] >> 6) as usize] |= 1 << (bytes[at] & 63);
+            at += 1;
+        }
+        Self(set)
+    }
+
+    /// Adds every byte of `other`.
+    pub(crate) const fn union(self, other: Self) -> Self {
+        let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
+        Self([a | e, b | f, c | g, d | h])
+    }
+
+    /// True if the two sets share a byte.
+    pub(crate) const fn intersects(self, other: Self) -> bool {
+        let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
+        (a & e) | (b & f) | (c & g) | (d & h) != 0
+    }
+
+    /// True if `byte` is in the set.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a byte shifted right by six is below four"
+    )]
+    pub(crate) const fn contains(self, byte: u8) -> bool {
+        self.0[(byte >> 6) as usize] & (1 << (byte & 63)) != 0
+    }
+}
