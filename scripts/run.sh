@@ -75,6 +75,6 @@ stop() {
   wait || true
 }
 trap 'stop; exit 0' INT TERM
-trap 'status=$?; stop; exit $status' EXIT
+trap stop EXIT
 
 main
