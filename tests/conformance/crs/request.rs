@@ -18,6 +18,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 /// The bytes of a request. `name` becomes the value of [`NAME_HEADER`].
 pub(crate) fn build(input: &Input, name: &str) -> Vec<u8> {
     if let Some(encoded) = &input.encoded_request {
+        let encoded: String = encoded.split_whitespace().collect();
         return STANDARD
             .decode(encoded)
             .expect("ready-made requests are base64");
