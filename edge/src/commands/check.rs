@@ -21,7 +21,7 @@ pub(crate) struct CheckArgs {
 /// Runs the command.
 pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let Some(loaded) = super::load(&args.config) else { return Ok(ExitCode::FAILURE) };
-    match assemble::assemble(&loaded.policy, 0) {
+    match assemble::assemble(&loaded.policy, &*Metrics::new(VERSION)?) {
         Ok(assembled) => {
             super::show(&assembled.warnings);
             let gateway = assembled.gateway;

@@ -44,7 +44,7 @@ pub(crate) struct ExplainArgs {
 /// Runs the command; exit code 0 if the request would be admitted, 1 if not.
 pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let Some(loaded) = super::load(&args.config) else { return Ok(ExitCode::FAILURE) };
-    let assembled = match assemble::assemble(&loaded.policy, 0) {
+    let assembled = match assemble::assemble(&loaded.policy, &*Metrics::new(VERSION)?) {
         Ok(assembled) => assembled,
         Err(mistakes) => {
             super::show(&mistakes);

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use edge_admin::{Admin, Live};
+use edge_admin::Hosts;
 use edge_audit::{Metrics, Recorder};
 use edge_config::{Loaded, Policy};
 use edge_core::Diagnostic;
@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use crate::assemble::{self, Assembled};
 use crate::listen::Workers;
+use crate::live::State;
 use crate::reload::{self, Watch};
 use crate::serve::Shared;
 
@@ -90,7 +91,7 @@ impl Started {
     fn new(args: RunArgs, loaded: Loaded) -> anyhow::Result<Result<Self, Vec<Diagnostic>>> {
         let Loaded { policy, files, .. } = loaded;
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
-        let assembled = match assemble::assemble(&policy, 1) {
+        let assembled = match assemble::assemble(&policy, &metrics) {
             Ok(assembled) => assembled,
             Err(mistakes) => return Ok(Err(mistakes)),
         };
@@ -98,7 +99,7 @@ impl Started {
         let recorder = Recorder::start(policy.logs(), metrics.records.clone())
             .context("the decision record cannot be written")?;
         let files = [files, assembled.files].concat();
-        let gateway = assembled.gateway.measured(&metrics);
+        let gateway = assembled.gateway;
         let shared = Arc::new(Shared::new(gateway, recorder, metrics.clone())?);
         Ok(Ok(Self { args, policy, files, shared, metrics }))
     }
@@ -110,8 +111,8 @@ impl Started {
             anyhow::anyhow!("cannot listen on {address}: {error}")
         })?;
         let (stop_admin, admin_stopped) = watch::channel(false);
-        let live = Arc::new(Live::new(env!("CARGO_PKG_VERSION"), SystemTime::now()));
-        start_admin(&policy, &live, &metrics, admin_stopped).await?;
+        let live = Arc::new(State::new(metrics.clone()));
+        start_admin(&policy, &live, admin_stopped).await?;
         workers.serve(policy.listeners(), bound)?;
         metrics.reloads.succeeded(SystemTime::now());
         live.ready();
@@ -141,7 +142,7 @@ struct Running {
     args: RunArgs,
     shared: Arc<Shared>,
     workers: Workers,
-    live: Arc<Live>,
+    live: Arc<State>,
     metrics: Arc<Metrics>,
     generation: u64,
     drain: Duration,
@@ -187,20 +188,20 @@ impl Running {
             .bind(policy.listeners())
             .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
         self.shared.recorder().configure(policy.logs())?;
-        self.shared.replace(assembled.gateway.measured(&self.metrics));
+        self.shared.replace(assembled.gateway);
         self.workers.serve(policy.listeners(), bound)?;
         watch.follow([loaded.files, assembled.files].concat());
         self.generation += 1;
         self.drain = policy.drain();
         self.metrics.reloads.succeeded(SystemTime::now());
-        self.live.reloaded(self.generation, SystemTime::now());
+        self.live.reloaded(self.generation);
         Ok(())
     }
 
     fn refused(&self, why: &str) {
         tracing::error!(why, "reload refused; the old configuration stays");
         self.metrics.reloads.failed();
-        self.live.reload_failed(why.to_owned(), SystemTime::now());
+        self.live.reload_failed(why);
     }
 
     /// Drains; true if every request was answered in time and every record written.
@@ -226,17 +227,19 @@ impl Running {
 
 async fn start_admin(
     policy: &Policy,
-    live: &Arc<Live>,
-    metrics: &Arc<Metrics>,
-    stopped: watch::Receiver<bool>,
+    live: &Arc<State>,
+    mut stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let Some(address) = policy.admin() else { return Ok(()) };
     let listener = tokio::net::TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} (admin)"))?;
     tracing::info!(address = %listener.local_addr()?, "admin listening");
-    let admin = Admin::new(live.clone(), metrics.clone());
-    tokio::spawn(edge_admin::serve(listener, admin, stopped));
+    let stopped = async move {
+        // A sender that is gone means the process is ending, too.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    tokio::spawn(edge_admin::serve(listener, live.clone(), Hosts::new([]), stopped));
     Ok(())
 }
 

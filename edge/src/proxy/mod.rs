@@ -17,6 +17,7 @@ pub(crate) mod response;
 pub(crate) mod stream;
 pub(crate) mod upstream;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +55,10 @@ pub(crate) struct Context {
     permit: Option<Permit>,
     /// The server being tried.
     lease: Option<Lease>,
+    /// The server a retry will use.
+    next: Option<Lease>,
+    /// Every server tried so far.
+    tried: Vec<SocketAddr>,
     /// A refusal found on the response, to be sent in its place.
     refusal: Option<Refusal>,
     /// Body bytes given to the upstream being tried.
@@ -100,7 +105,8 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
     ) -> Result<()> {
         let (Some(exchange), Some(gateway)) = (&ctx.exchange, &ctx.gateway) else { return Ok(()) };
-        headers::forward(request, exchange, gateway.trusts(exchange.connection.client))
+        headers::forward(request, exchange, gateway.trusts(exchange.connection.client))?;
+        headers::host(request, ctx.route.as_deref(), ctx.lease.as_ref())
     }
 
     async fn response_filter(
