@@ -2,7 +2,7 @@
 //!
 //! Only failures to connect count: an answer, whatever its status, shows that the server is there,
 //! and a client that provokes 500s must not be able to take servers away from others. At most half of
-//! a group is ever left out, see [`Group::failed`](super::Group::failed). A server that comes back and fails at
+//! a group is ever left out, see `group.rs`. A server that comes back and fails at
 //! once is left out again, each time longer.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use std::time::Duration;
 /// When a server is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ejection {
-    /// Failures in a row; 0 never leaves one out.
+    /// Failures in a row.
     pub(crate) failures: u32,
     /// For how long the first time; the n-th time in a row n times as long, up to ten times.
     pub(crate) time: Duration,
@@ -44,7 +44,7 @@ impl Health {
     /// It failed; true if it should be left out now. Attempts that began before it was left out
     /// and fail afterwards say nothing new.
     pub(crate) fn failed(&self, settings: Ejection, now: u64) -> bool {
-        if settings.failures == 0 || self.is_out(now) {
+        if self.is_out(now) {
             return false;
         }
         let before = self.failures.fetch_add(1, Ordering::Relaxed);
@@ -112,15 +112,5 @@ mod tests {
         let health = Health::default();
         let longest = (0..50).map(|_| health.eject(SETTINGS, 0)).max();
         assert_eq!(longest, Some(Duration::from_secs(100)));
-    }
-
-    #[test]
-    fn zero_failures_means_never() {
-        let settings = Ejection {
-            failures: 0,
-            ..SETTINGS
-        };
-        let health = Health::default();
-        assert!((0..100).all(|_| !health.failed(settings, 0)));
     }
 }

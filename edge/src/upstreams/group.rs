@@ -20,10 +20,14 @@ pub(crate) struct Settings {
     pub(crate) servers: Vec<Server>,
     /// How one is chosen.
     pub(crate) balance: Balance,
-    /// When one is left out.
-    pub(crate) ejection: Ejection,
+    /// When one is left out; `None`: never.
+    pub(crate) ejection: Option<Ejection>,
+    /// Tries in all for one request.
+    pub(crate) attempts: u32,
     /// By how much retries may add to the requests, in percent.
     pub(crate) retry_percent: u8,
+    /// How its servers are spoken to; carried along for who connects.
+    pub(crate) dial: Dial,
 }
 
 /// A server as it was configured.
@@ -33,8 +37,29 @@ pub(crate) struct Server {
     pub(crate) host: String,
     /// Its port.
     pub(crate) port: u16,
+    /// Whether it is spoken to with TLS.
+    pub(crate) tls: bool,
     /// Its share; 0 sends it nothing. Each address of a name gets this share.
     pub(crate) weight: u16,
+}
+
+/// How the servers of a group are spoken to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Dial {
+    /// Time until the connection (and TLS) stands.
+    pub(crate) connect: Duration,
+    /// Time between two reads.
+    pub(crate) read: Duration,
+    /// Time between two writes.
+    pub(crate) write: Duration,
+    /// How long an unused connection is kept.
+    pub(crate) idle: Duration,
+    /// Whether they speak HTTP/2 without being asked.
+    pub(crate) http2: bool,
+    /// Whether their certificates must be valid.
+    pub(crate) verify: bool,
+    /// The name asked for and verified in TLS; `None`: the server's own.
+    pub(crate) server_name: Option<String>,
 }
 
 /// Picks servers. Shared by all requests of a configuration.
@@ -68,35 +93,66 @@ struct Endpoint {
     health: Health,
 }
 
-/// A server was picked; it counts as busy until this is dropped.
+/// A server was picked for one attempt; it counts as busy until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Lease(Arc<Endpoint>);
+pub(crate) struct Lease {
+    group: Arc<Group>,
+    endpoint: Arc<Endpoint>,
+    /// Addresses of earlier attempts for the same request.
+    tried: Vec<SocketAddr>,
+}
 
 impl Lease {
     /// Where to connect.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.0.address
+        self.endpoint.address
     }
 
-    /// Index of the server in the configuration.
-    pub(crate) fn server(&self) -> usize {
-        self.0.server
+    /// The server as it was configured.
+    pub(crate) fn server(&self) -> Option<&Server> {
+        self.group.settings.servers.get(self.endpoint.server)
+    }
+
+    /// Whether it is spoken to with TLS.
+    pub(crate) fn tls(&self) -> bool {
+        self.server().is_some_and(|server| server.tls)
+    }
+
+    /// The name to ask for and to verify in TLS.
+    pub(crate) fn name(&self) -> &str {
+        let own = || self.server().map_or("", |server| &server.host);
+        let dial = &self.group.settings.dial;
+        dial.server_name.as_deref().unwrap_or_else(own)
     }
 
     /// The server could be reached.
     pub(crate) fn succeeded(&self) {
-        self.0.health.succeeded();
+        self.endpoint.health.succeeded();
     }
 
-    fn on(endpoint: &Arc<Endpoint>) -> Self {
-        endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(endpoint))
+    /// The server could not be reached; true if it is left out from now on.
+    pub(crate) fn failed(&self, now: Instant) -> bool {
+        let Some(time) = self.group.failed(&self.endpoint, now) else {
+            return false;
+        };
+        let (group, address) = (self.group.name(), self.address());
+        tracing::warn!(%group, %address, ?time, "server left out: it cannot be reached");
+        true
+    }
+
+    /// Whether the group has a server that this request has not been sent to.
+    pub(crate) fn has_alternative(&self) -> bool {
+        let members = self.group.members.load();
+        members
+            .endpoints
+            .iter()
+            .any(|other| other.address != self.address() && !self.tried.contains(&other.address))
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.endpoint.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -130,36 +186,45 @@ impl Group {
         &self.settings.servers
     }
 
-    /// Picks a server for the first attempt of a request.
-    pub(crate) fn pick(&self, now: Instant) -> Option<Lease> {
-        self.budget.request();
-        self.choose(self.millis(now), &[])
+    /// How they are spoken to.
+    pub(crate) fn dial(&self) -> &Dial {
+        &self.settings.dial
     }
 
-    /// Picks a server for a further attempt: one that was not tried, and only within the retry
-    /// budget.
-    pub(crate) fn pick_again(&self, now: Instant, tried: &[SocketAddr]) -> Option<Lease> {
-        let now = self.millis(now);
-        // Chosen first: a group that has no other server must not use up its budget.
-        let lease = self.choose(now, tried)?;
-        self.budget.retry(now).then_some(lease)
+    /// Tries in all for one request.
+    pub(crate) fn max_attempts(&self) -> u32 {
+        self.settings.attempts
     }
 
-    /// The server could not be reached. Says for how long it is left out, if this was once too often.
+    /// Picks a server: for the first attempt of a request, or for another one after `tried`.
     ///
-    /// At most half of the addresses are left out: if more fail, the fault is more likely on our
-    /// side, or the rest would be crushed. A group of one therefore always keeps its only server.
-    pub(crate) fn failed(&self, lease: &Lease, now: Instant) -> Option<Duration> {
-        let (now, settings) = (self.millis(now), self.settings.ejection);
-        let Endpoint { health, .. } = &*lease.0;
-        if !health.failed(settings, now) {
-            return None;
-        }
-        let _alone = self.change.lock().unwrap_or_else(PoisonError::into_inner);
-        let members = self.members.load();
-        let out = members.out(now) + 1;
-        (out * 2 <= members.endpoints.len() && !health.is_out(now))
-            .then(|| health.eject(settings, now))
+    /// Prefers one that is neither left out nor tried, then one that was not tried (a server left
+    /// out may have recovered), then any: a request that goes nowhere has surely failed. `None` only
+    /// if the group has no address at all.
+    pub(crate) fn pick(self: &Arc<Self>, now: Instant, tried: Option<Lease>) -> Option<Lease> {
+        let tried = match tried {
+            None => {
+                self.budget.request();
+                Vec::new()
+            }
+            Some(mut last) => {
+                let mut tried = std::mem::take(&mut last.tried);
+                tried.push(last.address());
+                tried
+            }
+        };
+        let endpoint = self.choose(self.millis(now), &tried)?;
+        endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
+        Some(Lease {
+            group: Arc::clone(self),
+            endpoint,
+            tried,
+        })
+    }
+
+    /// Takes one retry from the budget; false if it is used up.
+    pub(crate) fn may_retry(&self, now: Instant) -> bool {
+        self.budget.retry(self.millis(now))
     }
 
     /// Addresses that are left out at present, and all.
@@ -202,35 +267,46 @@ impl Group {
         true
     }
 
-    /// A server that is neither left out nor tried; failing that, one that was not tried: a server
-    /// left out may have recovered, and a request that goes nowhere has surely failed.
-    fn choose(&self, now: u64, tried: &[SocketAddr]) -> Option<Lease> {
+    /// At most half of the addresses are left out: if more fail, the fault is more likely on our
+    /// side, or the rest would be crushed. A group of one therefore always keeps its only server.
+    fn failed(&self, endpoint: &Endpoint, now: Instant) -> Option<Duration> {
+        let (now, settings) = (self.millis(now), self.settings.ejection?);
+        if !endpoint.health.failed(settings, now) {
+            return None;
+        }
+        let _alone = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let members = self.members.load();
-        let usable = |endpoint: &&Arc<Endpoint>| {
-            !endpoint.health.is_out(now) && !tried.contains(&endpoint.address)
-        };
+        let out = members.out(now) + 1;
+        (out * 2 <= members.endpoints.len() && !endpoint.health.is_out(now))
+            .then(|| endpoint.health.eject(settings, now))
+    }
+
+    fn choose(&self, now: u64, tried: &[SocketAddr]) -> Option<Arc<Endpoint>> {
+        let members = self.members.load();
+        let untried = |endpoint: &&Arc<Endpoint>| !tried.contains(&endpoint.address);
+        let usable = |endpoint: &&Arc<Endpoint>| !endpoint.health.is_out(now) && untried(endpoint);
         let found = match self.settings.balance {
             Balance::RoundRobin => (0..DRAWS)
                 .filter_map(|_| members.at(self.tickets.next()))
                 .find(usable),
             Balance::LeastRequests if members.endpoints.len() <= SCAN => {
-                members.least(members.rotated(self.tickets.next()).filter(usable))
+                least(members.rotated(self.tickets.next()).filter(usable))
             }
             Balance::LeastRequests => {
                 let draw = |_| members.at(scatter(self.tickets.next()));
-                members.least((0..SAMPLE).filter_map(draw).filter(usable))
+                least((0..SAMPLE).filter_map(draw).filter(usable))
             }
         };
-        if let Some(endpoint) = found {
-            return Some(Lease::on(endpoint));
+        if found.is_some() {
+            return found.cloned();
         }
-        let start = self.tickets.next();
-        let untried = |endpoint: &&Arc<Endpoint>| !tried.contains(&endpoint.address);
-        let mut all = members.rotated(start);
-        all.clone()
+        let all = members.rotated(self.tickets.next());
+        let any = || all.clone().next();
+        let found = all
+            .clone()
             .find(usable)
-            .or_else(|| all.find(untried))
-            .map(Lease::on)
+            .or_else(|| all.clone().find(untried));
+        found.or_else(any).cloned()
     }
 
     fn millis(&self, now: Instant) -> u64 {
@@ -261,14 +337,6 @@ impl Members {
         after.iter().chain(before)
     }
 
-    /// The one with the fewest requests in flight for its weight, counting the one to come.
-    fn least<'a>(&self, of: impl Iterator<Item = &'a Arc<Endpoint>>) -> Option<&'a Arc<Endpoint>> {
-        of.min_by_key(|endpoint| {
-            let load = u64::from(endpoint.in_flight.load(Ordering::Relaxed)) + 1;
-            (load << 16) / u64::from(endpoint.weight.max(1))
-        })
-    }
-
     fn out(&self, now: u64) -> usize {
         self.endpoints
             .iter()
@@ -289,8 +357,16 @@ impl Endpoint {
     }
 }
 
+/// The one with the fewest requests in flight for its weight, counting the one to come.
+fn least<'a>(of: impl Iterator<Item = &'a Arc<Endpoint>>) -> Option<&'a Arc<Endpoint>> {
+    of.min_by_key(|endpoint| {
+        let load = u64::from(endpoint.in_flight.load(Ordering::Relaxed)) + 1;
+        (load << 16) / u64::from(endpoint.weight.max(1))
+    })
+}
+
 /// Places of the schedule that are looked at before the servers are gone through one by one.
 const DRAWS: usize = 16;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -13,4 +13,4 @@ pub(crate) mod resolve;
 
 pub(crate) use balance::Balance;
 pub(crate) use eject::Ejection;
-pub(crate) use group::{Group, Lease, Server, Settings};
+pub(crate) use group::{Dial, Group, Lease, Server, Settings};

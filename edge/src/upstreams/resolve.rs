@@ -102,25 +102,19 @@ const MOST: usize = 64;
 mod tests {
     use std::time::Instant;
 
-    use super::super::{Balance, Ejection, Server, Settings};
+    use super::super::group::tests::settings;
+    use super::super::{Balance, Server};
     use super::*;
 
     fn group(hosts: &[&str]) -> Arc<Group> {
         let server = |host: &&str| Server {
             host: (*host).to_owned(),
             port: 8000,
+            tls: false,
             weight: 1,
         };
-        let settings = Settings {
-            name: "app".into(),
-            servers: hosts.iter().map(server).collect(),
-            balance: Balance::RoundRobin,
-            ejection: Ejection {
-                failures: 5,
-                time: Duration::from_secs(10),
-            },
-            retry_percent: 20,
-        };
+        let mut settings = settings(&[], Balance::RoundRobin);
+        settings.servers = hosts.iter().map(server).collect();
         Arc::new(Group::new(settings, Instant::now()))
     }
 
@@ -130,14 +124,19 @@ mod tests {
         let failed = resolve(&group).await;
         let failed: Vec<_> = failed.iter().map(|error| error.host.as_str()).collect();
         assert_eq!(failed, ["does-not-exist.invalid"]);
-        let picked: Vec<_> = (0..20).filter_map(|_| group.pick(Instant::now())).collect();
-        let ip = |lease: &super::super::Lease| lease.address().ip();
+        let now = Instant::now();
+        let picked: Vec<_> = (0..20).filter_map(|_| group.pick(now, None)).collect();
+        let hosts: Vec<_> = picked.iter().map(super::super::Lease::name).collect();
+        assert!(
+            hosts.contains(&"localhost") && hosts.contains(&"127.0.0.9"),
+            "{hosts:?}"
+        );
         assert!(
             picked
                 .iter()
-                .any(|lease| lease.server() == 0 && ip(lease).is_loopback())
+                .all(|lease| lease.address().ip().is_loopback())
         );
-        assert!(picked.iter().all(|lease| lease.server() != 1));
+        assert!(!hosts.contains(&"does-not-exist.invalid"));
     }
 
     #[tokio::test]
@@ -150,7 +149,7 @@ mod tests {
         sleep(Duration::from_millis(100)).await;
         assert!(!task.is_finished());
         assert!(
-            named.pick(Instant::now()).is_some(),
+            named.pick(Instant::now(), None).is_some(),
             "resolved by the refresher"
         );
         drop(named);

@@ -4,45 +4,65 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-fn settings(weights: &[u16], balance: Balance) -> Settings {
+pub(crate) fn settings(weights: &[u16], balance: Balance) -> Settings {
     let server = |(index, weight): (usize, &u16)| Server {
         host: "127.0.0.1".to_owned(),
         port: 8000 + u16::try_from(index).unwrap(),
+        tls: false,
         weight: *weight,
     };
+    let time = Duration::from_secs(5);
     Settings {
         name: "app".into(),
         servers: weights.iter().enumerate().map(server).collect(),
         balance,
-        ejection: Ejection {
+        ejection: Some(Ejection {
             failures: 2,
             time: Duration::from_secs(10),
+        }),
+        attempts: 2,
+        retry_percent: 20,
+        dial: Dial {
+            connect: time,
+            read: time,
+            write: time,
+            idle: time,
+            http2: false,
+            verify: true,
+            server_name: None,
         },
-        retry_percent: 100,
     }
 }
 
-fn group(weights: &[u16], balance: Balance, now: Instant) -> Group {
-    Group::new(settings(weights, balance), now)
+fn group(weights: &[u16], balance: Balance, now: Instant) -> Arc<Group> {
+    Arc::new(Group::new(settings(weights, balance), now))
 }
 
 /// How often each port is picked when every request ends at once.
-fn shares(group: &Group, requests: usize, now: Instant) -> BTreeMap<u16, usize> {
+fn shares(group: &Arc<Group>, requests: usize, now: Instant) -> BTreeMap<u16, usize> {
     let mut shares = BTreeMap::new();
     for _ in 0..requests {
-        let lease = group.pick(now).unwrap();
+        let lease = group.pick(now, None).unwrap();
         *shares.entry(lease.address().port()).or_default() += 1;
     }
     shares
 }
 
-fn fail(group: &Group, port: u16, now: Instant) {
-    for _ in 0..2 {
-        let members = group.members.load();
-        let find = |endpoint: &&Arc<Endpoint>| endpoint.address.port() == port;
-        let lease = Lease::on(members.endpoints.iter().find(find).unwrap());
-        group.failed(&lease, now);
+/// Lets the server at this port fail often enough.
+fn fail(group: &Arc<Group>, port: u16, now: Instant) {
+    let lease = (0..1000)
+        .map(|_| group.pick(now, None).unwrap())
+        .find(|lease| lease.address().port() == port);
+    if let Some(lease) = lease {
+        lease.failed(now);
+        lease.failed(now);
     }
+}
+
+fn in_flight(group: &Group) -> Vec<u32> {
+    let members = group.members.load();
+    let load = |endpoint: &Arc<Endpoint>| endpoint.in_flight.load(Ordering::Relaxed);
+    members.endpoints.iter().map(load).collect()
 }
 
 #[test]
@@ -60,32 +80,19 @@ fn round_robin_gives_each_server_its_share() {
 fn least_requests_goes_where_least_is_in_flight_for_the_weight() {
     let now = Instant::now();
     let group = group(&[1, 2], Balance::LeastRequests, now);
-    let leases: Vec<_> = (0..30).map(|_| group.pick(now).unwrap()).collect();
+    let leases: Vec<_> = (0..30).map(|_| group.pick(now, None).unwrap()).collect();
     let on = |port| leases.iter().filter(|l| l.address().port() == port).count();
     assert_eq!((on(8000), on(8001)), (10, 20));
     drop(leases);
-    assert!(
-        group
-            .members
-            .load()
-            .endpoints
-            .iter()
-            .all(|e| e.in_flight.load(Ordering::Relaxed) == 0)
-    );
+    assert_eq!(in_flight(&group), [0, 0]);
 }
 
 #[test]
 fn least_requests_stays_even_in_a_large_group() {
     let now = Instant::now();
     let group = group(&[1; 200], Balance::LeastRequests, now);
-    let leases: Vec<_> = (0..2000).map(|_| group.pick(now).unwrap()).collect();
-    let most = group
-        .members
-        .load()
-        .endpoints
-        .iter()
-        .map(|e| e.in_flight.load(Ordering::Relaxed))
-        .max();
+    let leases: Vec<_> = (0..2000).map(|_| group.pick(now, None).unwrap()).collect();
+    let most = in_flight(&group).into_iter().max();
     assert!(most <= Some(13), "{most:?}");
     drop(leases);
 }
@@ -113,37 +120,60 @@ fn at_most_half_of_a_group_is_left_out_and_a_single_server_never() {
             fail(&group, port, now);
         }
         assert_eq!(group.census(now), (out, servers));
-        assert!(group.pick(now).is_some());
+        assert!(group.pick(now, None).is_some());
     }
 }
 
 #[test]
-fn a_retry_goes_to_another_server_even_to_one_left_out_and_never_to_the_same() {
+fn a_retry_goes_to_another_server_even_to_one_left_out_and_to_the_same_only_at_last() {
     let now = Instant::now();
     let group = group(&[1, 1], Balance::RoundRobin, now);
     fail(&group, 8001, now);
     for _ in 0..3 {
-        let first = group.pick(now).unwrap().address();
-        assert_eq!(first.port(), 8000);
-        let second = group.pick_again(now, &[first]).unwrap().address();
-        assert_eq!(second.port(), 8001);
-        assert!(group.pick_again(now, &[first, second]).is_none());
+        let first = group.pick(now, None).unwrap();
+        assert_eq!(first.address().port(), 8000);
+        assert!(first.has_alternative());
+        let second = group.pick(now, Some(first)).unwrap();
+        assert_eq!(second.address().port(), 8001);
+        assert!(!second.has_alternative());
+        assert!(group.pick(now, Some(second)).is_some());
     }
 }
 
 #[test]
 fn retries_end_with_the_budget() {
     let now = Instant::now();
-    let mut settings = settings(&[1, 1], Balance::RoundRobin);
-    settings.retry_percent = 20;
-    let group = Group::new(settings, now);
-    let retries = (0..1000)
-        .filter(|_| {
-            let first = group.pick(now).unwrap().address();
-            group.pick_again(now, &[first]).is_some()
-        })
-        .count();
+    let group = group(&[1, 1], Balance::RoundRobin, now);
+    let retry = |_: &usize| {
+        group.pick(now, None).unwrap();
+        group.may_retry(now)
+    };
+    let retries = (0..1000).filter(retry).count();
     assert!((200..=205).contains(&retries), "{retries}");
+}
+
+#[test]
+fn without_ejection_nobody_is_left_out() {
+    let now = Instant::now();
+    let mut settings = settings(&[1, 1], Balance::RoundRobin);
+    settings.ejection = None;
+    let group = Arc::new(Group::new(settings, now));
+    let lease = group.pick(now, None).unwrap();
+    assert!((0..100).all(|_| !lease.failed(now)));
+}
+
+#[test]
+fn a_lease_knows_how_its_server_is_spoken_to() {
+    let now = Instant::now();
+    let mut settings = settings(&[1], Balance::RoundRobin);
+    settings.servers[0].tls = true;
+    let lease = Arc::new(Group::new(settings.clone(), now))
+        .pick(now, None)
+        .unwrap();
+    assert_eq!((lease.tls(), lease.name()), (true, "127.0.0.1"));
+    settings.dial.server_name = Some("app.example".to_owned());
+    let lease = Arc::new(Group::new(settings, now)).pick(now, None).unwrap();
+    assert_eq!(lease.name(), "app.example");
 }
 
 #[test]
@@ -153,24 +183,21 @@ fn addresses_may_change_while_what_is_known_about_the_others_stays() {
     settings.servers.push(Server {
         host: "app.internal".to_owned(),
         port: 9000,
+        tls: false,
         weight: 1,
     });
-    let group = Group::new(settings, now);
+    let group = Arc::new(Group::new(settings, now));
     assert_eq!(group.census(now), (0, 2));
     let [a, b, c]: [SocketAddr; 3] =
         ["10.0.0.1:9000", "10.0.0.2:9000", "10.0.0.3:9000"].map(|text| text.parse().unwrap());
     assert!(group.relocate(2, &[a, b]));
     assert!(!group.relocate(2, &[a, b]), "the same again");
     fail(&group, 8000, now);
-    let busy = group.pick(now).unwrap();
+    let busy = group.pick(now, None).unwrap();
     assert!(group.relocate(2, &[b, c]));
     assert_eq!(group.census(now), (1, 4));
-    let members = group.members.load();
-    let loads = members
-        .endpoints
-        .iter()
-        .map(|e| e.in_flight.load(Ordering::Relaxed));
-    assert_eq!(loads.sum::<u32>(), u32::from(busy.address() != a));
+    let busy = u32::from(busy.address() != a);
+    assert_eq!(in_flight(&group).iter().sum::<u32>(), busy);
     assert!(!group.relocate(7, &[a]), "no such server");
 }
 
@@ -180,7 +207,11 @@ fn a_group_without_addresses_picks_nobody() {
     for balance in [Balance::RoundRobin, Balance::LeastRequests] {
         let mut settings = settings(&[1], balance);
         settings.servers[0].host = "app.internal".to_owned();
-        assert!(Group::new(settings, now).pick(now).is_none());
+        assert!(
+            Arc::new(Group::new(settings, now))
+                .pick(now, None)
+                .is_none()
+        );
     }
 }
 
@@ -190,14 +221,8 @@ fn many_threads_pick_without_losing_count() {
     let group = group(&[2, 1], Balance::RoundRobin, now);
     std::thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| (0..5000).for_each(|_| drop(group.pick(now))));
+            scope.spawn(|| (0..5000).for_each(|_| drop(group.pick(now, None))));
         }
     });
-    let members = group.members.load();
-    assert!(
-        members
-            .endpoints
-            .iter()
-            .all(|e| e.in_flight.load(Ordering::Relaxed) == 0)
-    );
+    assert_eq!(in_flight(&group), [0, 0]);
 }
