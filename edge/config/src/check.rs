@@ -14,11 +14,13 @@ use crate::source::Problem;
 use crate::suggest;
 use crate::tree::{Node, Path, Scalar, Typed, Value};
 
-/// A mistake and the node to leave out so that checking may go on.
+/// A mistake and the node it concerns.
 #[derive(Debug)]
 pub(crate) struct Mistake {
     pub(crate) problem: Problem,
     pub(crate) path: Path,
+    /// Whether the rest can be judged once the node is left out; not if something is missing in it.
+    pub(crate) remove: bool,
 }
 
 /// Checks `node` against `schema`, whose `$defs` its references name.
@@ -44,14 +46,14 @@ impl<'a> Checker<'a> {
         for part in array(schema, "allOf") {
             self.node(node, part, path, out);
         }
+        if let Some(words) = words(schema) {
+            check_word(node, &words, path, out);
+            return;
+        }
         for branches in ["anyOf", "oneOf"] {
             if schema.contains_key(branches) {
                 self.alternatives(node, array(schema, branches), path, out);
             }
-        }
-        if let Some(words) = words(schema) {
-            check_word(node, &words, path, out);
-            return;
         }
         let types = types(schema);
         if !types.is_empty() && !types.iter().any(|wanted| fits(node, wanted)) {
@@ -125,7 +127,11 @@ impl<'a> Checker<'a> {
                     message: format!("unknown key `{}`", key.name),
                     help: suggest::help(&key.name, &known, "keys known here"),
                 };
-                out.push(Mistake { problem, path });
+                out.push(Mistake {
+                    problem,
+                    path,
+                    remove: true,
+                });
             } else if let Some(schema) = others {
                 self.node(value, schema, &path, out);
             }
@@ -133,6 +139,7 @@ impl<'a> Checker<'a> {
         for name in array(schema, "required").iter().filter_map(Json::as_str) {
             if node.get(name).is_none() {
                 let mut missing = mistake(node, path, format!("missing key `{name}`"));
+                missing.remove = false;
                 missing.problem.help = properties
                     .and_then(|known| self.described(known.get(name)?))
                     .map(|text| format!("`{name}`: {text}"));
@@ -221,6 +228,7 @@ fn not_one_of(
                 help: suggest::help(&key.name, keys, "keys known here"),
             },
             path: path.clone(),
+            remove: true,
         },
         _ => {
             let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
@@ -322,6 +330,7 @@ fn mistake(node: &Node, path: &Path, message: impl Into<String>) -> Mistake {
     Mistake {
         problem: Problem::new(node.place, message),
         path: path.clone(),
+        remove: true,
     }
 }
 

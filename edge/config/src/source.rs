@@ -4,7 +4,6 @@
 //! only when a mistake is shown. Values that came from the environment are never part of a file's
 //! text, so a caret line cannot show one.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use edge_core::{Diagnostic, Level, Position};
@@ -46,7 +45,6 @@ impl Problem {
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) name: Arc<str>,
-    pub(crate) path: PathBuf,
     pub(crate) text: String,
 }
 

@@ -16,13 +16,12 @@ use edge_core::units::HumanDuration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) use listeners::{AdminSpec, AdminSwitch, ForwardedHeader, ListenerSpec, WorkersSpec};
-pub(crate) use profiles::{BodySpec, DecodeSpec, ProfileSpec, ResponseSpec, WafSpec};
+pub(crate) use listeners::{AdminSpec, AdminSwitch, WorkersSpec};
+pub use listeners::{ForwardedHeader, ListenerSpec};
+pub(crate) use profiles::{BodySpec, ProfileSpec, WafSpec};
 pub(crate) use routes::{MatcherSpec, PathSpec, RouteSpec};
-pub(crate) use upstreams::{
-    BalanceSpec, EjectionSpec, HostSpec, KeepaliveSpec, ProtocolSpec, RetriesSpec, ServerSpec,
-    TimeoutsSpec, TlsSpec, UpstreamSpec,
-};
+pub use upstreams::{Balance, HostHeader, Protocol};
+pub(crate) use upstreams::{ServerSpec, UpstreamSpec};
 
 /// Configuration of the Palisade gateway.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -14,13 +14,13 @@ pub(crate) struct UpstreamSpec {
     pub(crate) servers: Vec<ServerSpec>,
     /// How a server is chosen.
     #[serde(default)]
-    pub(crate) balance: BalanceSpec,
+    pub(crate) balance: Balance,
     /// What the servers speak.
     #[serde(default)]
-    pub(crate) protocol: ProtocolSpec,
+    pub(crate) protocol: Protocol,
     /// The `Host` header the servers see: `preserve` (the client's) or `server` (the server's own name).
     #[serde(default)]
-    pub(crate) host: HostSpec,
+    pub(crate) host: HostHeader,
     /// How long each step may take.
     #[serde(default)]
     pub(crate) timeouts: TimeoutsSpec,
@@ -63,7 +63,7 @@ pub(crate) struct WeightedServerSpec {
 /// How a server is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum BalanceSpec {
+pub enum Balance {
     /// One after another, by weight.
     #[default]
     RoundRobin,
@@ -74,7 +74,7 @@ pub enum BalanceSpec {
 /// What a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum ProtocolSpec {
+pub enum Protocol {
     /// HTTP/1.1.
     #[default]
     Http1,
@@ -85,7 +85,7 @@ pub enum ProtocolSpec {
 /// The `Host` header a server sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum HostSpec {
+pub enum HostHeader {
     /// What the client sent.
     #[default]
     Preserve,

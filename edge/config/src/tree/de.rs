@@ -295,7 +295,6 @@ mod tests {
     fn parse(text: &str) -> Node {
         let sources = Sources(vec![Source {
             name: "t".into(),
-            path: "t".into(),
             text: text.to_owned(),
         }]);
         crate::tree::parse::parse(&sources, 0, &mut Vec::new()).unwrap()

@@ -185,10 +185,6 @@ impl Path {
         steps.push(step);
         Self(steps)
     }
-
-    pub(crate) fn is_prefix_of(&self, other: &Self) -> bool {
-        other.0.starts_with(&self.0)
-    }
 }
 
 impl fmt::Display for Path {

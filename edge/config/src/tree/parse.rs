@@ -256,7 +256,6 @@ mod tests {
     fn read(text: &str) -> (Option<Node>, Vec<Problem>) {
         let sources = Sources(vec![Source {
             name: "t.yaml".into(),
-            path: "t.yaml".into(),
             text: text.to_owned(),
         }]);
         let mut problems = Vec::new();
