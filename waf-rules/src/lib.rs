@@ -20,3 +20,9 @@ pub mod spec;
 mod syntax;
 mod transformations;
 mod variables;
+
+pub use compile::{Loaded, Loader};
+pub use engine::{
+    Disruption, Intervention, Match, Origin, Outcome, RequestLine, RuleSet, Step, Transaction,
+};
+pub use syntax::Problem;
