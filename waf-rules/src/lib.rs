@@ -15,6 +15,8 @@ mod byteset;
 mod compile;
 mod engine;
 mod operators;
+#[cfg(feature = "spec")]
+pub mod spec;
 mod syntax;
 mod transformations;
 mod variables;
