@@ -9,8 +9,10 @@
 //! or array below the root is a leaf with an empty value, so that no key escapes inspection. A UTF-8
 //! byte order mark is skipped, since some backends do. `\u0000` is a NUL byte. A lone surrogate is
 //! U+FFFD, as most backends read it. Strings that are not UTF-8, control bytes in strings, comments,
-//! trailing commas, other encodings and bytes after the value are errors. A body of nothing but
-//! blanks is no error: a client that sends no body sends no attack.
+//! trailing commas, other encodings and bytes after the value are errors. A string that the end of the
+//! input cuts short is handed out as far as it goes, since the engine may have cut it: a payload before
+//! 128 KiB of padding must not pass unseen. A body of nothing but blanks is no error: a client that
+//! sends no body sends no attack.
 
 use std::ops::{ControlFlow, Range};
 
@@ -108,6 +110,12 @@ enum Value {
     Opened,
 }
 
+/// A string, and whether its end has been seen.
+struct Text {
+    leaf: Leaf,
+    closed: bool,
+}
+
 /// Where the bytes of a leaf are.
 enum Leaf {
     Raw(Range<usize>),
@@ -142,7 +150,14 @@ impl Parser<'_, '_, '_> {
         let leaf = match self.peek() {
             Some(b'{') => return self.enter(false),
             Some(b'[') => return self.enter(true),
-            Some(b'"') => self.string()?,
+            Some(b'"') => {
+                let text = self.string()?;
+                if !text.closed {
+                    self.emit(&text.leaf)?;
+                    return Err(self.cut_string());
+                }
+                text.leaf
+            }
             Some(b'-' | b'0'..=b'9') => self.number()?,
             Some(b't') => self.word(b"true")?,
             Some(b'f') => self.word(b"false")?,
@@ -224,12 +239,16 @@ impl Parser<'_, '_, '_> {
             Some(_) => return Err(self.wrong("JSON key is not a string")),
             None => return Err(self.ended("JSON key missing")),
         }
-        let leaf = self.string()?;
-        let key = leaf_bytes(&leaf, self.input, &self.scratch);
+        let text = self.string()?;
+        let key = leaf_bytes(&text.leaf, self.input, &self.scratch);
         if key.is_empty() && self.naming == Naming::ModSecurity {
             self.path.extend_from_slice(b"empty-key");
         } else {
             self.path.extend_from_slice(key);
+        }
+        if !text.closed {
+            self.emit(&Leaf::Empty)?;
+            return Err(self.cut_string());
         }
         self.blanks();
         match self.peek() {
@@ -324,7 +343,7 @@ impl Parser<'_, '_, '_> {
     }
 
     /// Stands on a quotation mark; reads the string behind it.
-    fn string(&mut self) -> Result<Leaf, BodyError> {
+    fn string(&mut self) -> Result<Text, BodyError> {
         self.at += 1;
         let start = self.at;
         let mut copied = start;
@@ -344,22 +363,27 @@ impl Parser<'_, '_, '_> {
                 }
                 Some(0..=0x1f) => return Err(self.wrong("control byte in a JSON string")),
                 Some(_) => self.at += 1,
-                None => return Err(self.ended("JSON string is not closed")),
+                None => break,
             }
         }
         let end = self.at;
+        let closed = self.peek().is_some();
         self.at += 1;
         let raw = self.input.get(start..end).unwrap_or_default();
-        if let Err(error) = std::str::from_utf8(raw) {
+        if let Err(error) = std::str::from_utf8(raw)
+            && (closed || error.error_len().is_some())
+        {
             let offset = start + error.valid_up_to();
             return Err(BodyError::new(offset, "JSON string is not UTF-8"));
         }
-        if !escaped {
-            return Ok(Leaf::Raw(start..end));
-        }
-        let plain = self.input.get(copied..end).unwrap_or_default();
-        self.scratch.extend_from_slice(plain);
-        Ok(Leaf::Scratch)
+        let leaf = if escaped {
+            let plain = self.input.get(copied..end).unwrap_or_default();
+            self.scratch.extend_from_slice(plain);
+            Leaf::Scratch
+        } else {
+            Leaf::Raw(start..end)
+        };
+        Ok(Text { leaf, closed })
     }
 
     /// Stands on a backslash; appends what the escape means to `scratch`.
@@ -429,6 +453,10 @@ impl Parser<'_, '_, '_> {
 
     fn peek(&self) -> Option<u8> {
         self.input.get(self.at).copied()
+    }
+
+    const fn cut_string(&self) -> BodyError {
+        BodyError::end(self.input.len(), "JSON string is not closed")
     }
 
     const fn wrong(&self, reason: &'static str) -> BodyError {
