@@ -15,6 +15,7 @@ mod byteset;
 mod compile;
 mod engine;
 mod operators;
+mod regex;
 mod syntax;
 mod transformations;
 mod variables;
