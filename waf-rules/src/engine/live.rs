@@ -44,6 +44,7 @@ fn live(variable: Variable, name: Text, value: Text) -> Item {
         name,
         value,
         id: Item::LIVE,
+        counted: false,
     }
 }
 

@@ -11,6 +11,8 @@ use crate::variables::{Origin, Variable};
 pub(crate) struct TargetSet {
     pub(crate) includes: Box<[Target]>,
     pub(crate) excludes: Box<[Exclude]>,
+    /// The values cannot change while a phase runs.
+    pub(crate) fixed: bool,
 }
 
 /// A target that is looked at.
@@ -46,6 +48,8 @@ pub(crate) struct Item {
     pub(crate) value: Text,
     /// Number among the fixed values, [`Item::LIVE`] for the others.
     pub(crate) id: u32,
+    /// The value is how many members there are.
+    pub(crate) counted: bool,
 }
 
 impl Item {
@@ -53,11 +57,15 @@ impl Item {
 }
 
 impl TargetSet {
-    /// True if the values cannot change while a phase runs.
-    pub(crate) fn fixed(&self) -> bool {
-        self.includes
+    pub(crate) fn new(includes: Vec<Target>, excludes: Vec<Exclude>) -> Self {
+        let fixed = includes
             .iter()
-            .all(|target| !target.counted && target.variable.origin() != Origin::Live)
+            .all(|target| !target.counted && target.variable.origin() != Origin::Live);
+        Self {
+            includes: includes.into_boxed_slice(),
+            excludes: excludes.into_boxed_slice(),
+            fixed,
+        }
     }
 }
 
@@ -83,6 +91,7 @@ pub(crate) fn collect(rules: &RuleSet, state: &mut State, set: &TargetSet, items
                 name: Text::default(),
                 value: state.arena.push_number(count),
                 id: Item::LIVE,
+                counted: true,
             });
         }
     }
@@ -108,15 +117,16 @@ fn fixed_members(state: &State, set: &TargetSet, target: Target, items: &mut Vec
                 name: value.name,
                 value: value.value,
                 id,
+                counted: false,
             });
         }
     }
 }
 
 fn excluded_by_name(rules: &RuleSet, state: &State, set: &TargetSet, item: &Item) -> bool {
-    set.excludes.iter().any(|exclude| {
-        exclude.variable == item.variable && picks(rules, state, exclude.pick, item)
-    })
+    set.excludes
+        .iter()
+        .any(|exclude| exclude.variable == item.variable && picks(rules, state, exclude.pick, item))
 }
 
 /// True if `pick` means `item`, going by its name.

@@ -81,5 +81,6 @@ fn first(rules: &RuleSet, state: &mut State, variable: Variable, pick: Pick) -> 
         name: value.name,
         value: value.value,
         id,
+        counted: false,
     })
 }

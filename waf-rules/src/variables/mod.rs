@@ -10,7 +10,7 @@ mod response;
 
 pub(crate) use body::fill_body;
 pub(crate) use clock::calendar;
-pub(crate) use request::{RequestFacts, fill_request};
+pub(crate) use request::{fill_defaults, fill_origin, fill_request};
 pub(crate) use response::{fill_response, fill_response_body};
 
 /// Where a variable's values come from.
