@@ -14,6 +14,7 @@ mod body;
 mod byteset;
 mod compile;
 mod engine;
+mod libinjection;
 mod operators;
 mod regex;
 mod syntax;
