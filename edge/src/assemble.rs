@@ -11,12 +11,14 @@ use std::time::Instant;
 
 use edge_audit::Metrics;
 use edge_audit::metrics::{RouteMetrics, RuleMetrics, UpstreamMetrics};
-use edge_config::{BodyLimits, Policy, Profile, RouteTable, TrustedProxies, Upstream};
+use edge_config::{
+    BodyLimits, HostHeader, Policy, Profile, Protocol, RouteTable, TrustedProxies, Upstream,
+};
 use edge_core::{Diagnostic, Exchange, Head, Mode, Refusal};
 
 use crate::rules::RuleSets;
 use crate::stages::waf::Waf;
-use crate::upstreams::{Balance, Ejection, Group, Server, Settings};
+use crate::upstreams::{Balance, Dial, Ejection, Group, Server, Settings};
 
 /// A configuration that is ready to run.
 pub(crate) struct Assembled {
@@ -64,9 +66,9 @@ pub(crate) struct ProfileState {
 /// An upstream group and how it is spoken to.
 pub(crate) struct UpstreamState {
     /// Chooses servers.
-    pub(crate) group: Group,
-    /// The settings.
-    pub(crate) settings: Arc<Upstream>,
+    pub(crate) group: Arc<Group>,
+    /// Which `Host` its servers see.
+    pub(crate) host_header: HostHeader,
     /// Counters.
     pub(crate) metrics: UpstreamMetrics,
 }
@@ -165,13 +167,6 @@ impl Gateway {
     }
 }
 
-impl UpstreamState {
-    /// True if its servers are spoken to over HTTP/2.
-    pub(crate) fn speaks_http2(&self) -> bool {
-        self.settings.protocol() == edge_config::Protocol::H2c
-    }
-}
-
 fn profile_state(profile: &Profile, rules: &mut RuleSets) -> Result<ProfileState, Vec<Diagnostic>> {
     let waf = profile.waf();
     let waf = match waf.mode {
@@ -181,10 +176,12 @@ fn profile_state(profile: &Profile, rules: &mut RuleSets) -> Result<ProfileState
     Ok(ProfileState { body: profile.body(), hold: profile.response().inspect, waf })
 }
 
-fn upstream_state(upstream: &Arc<Upstream>, metrics: &Metrics) -> UpstreamState {
+fn upstream_state(upstream: &Upstream, metrics: &Metrics) -> UpstreamState {
+    let timeouts = upstream.timeouts();
     let servers = upstream.servers().iter().map(|server| Server {
         host: server.host.clone(),
         port: server.port,
+        tls: server.tls,
         weight: server.weight,
     });
     let settings = Settings {
@@ -194,15 +191,24 @@ fn upstream_state(upstream: &Arc<Upstream>, metrics: &Metrics) -> UpstreamState 
             edge_config::Balance::RoundRobin => Balance::RoundRobin,
             edge_config::Balance::LeastRequests => Balance::LeastRequests,
         },
-        ejection: upstream.ejection().map_or(Ejection::NEVER, |ejection| Ejection {
-            failures: ejection.failures,
-            time: ejection.time,
-        }),
+        ejection: upstream
+            .ejection()
+            .map(|ejection| Ejection { failures: ejection.failures, time: ejection.time }),
+        attempts: u32::from(upstream.retries().attempts),
         retry_percent: upstream.retries().budget_percent,
+        dial: Dial {
+            connect: timeouts.connect,
+            read: timeouts.read,
+            write: timeouts.write,
+            idle: timeouts.idle,
+            http2: upstream.protocol() == Protocol::H2c,
+            verify: upstream.tls().verify,
+            server_name: upstream.tls().server_name.clone(),
+        },
     };
     UpstreamState {
-        group: Group::new(settings, Instant::now()),
-        settings: upstream.clone(),
+        group: Arc::new(Group::new(settings, Instant::now())),
+        host_header: upstream.host_header(),
         metrics: metrics.upstream(upstream.name()),
     }
 }

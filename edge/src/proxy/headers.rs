@@ -59,11 +59,10 @@ pub(crate) fn host(
     lease: Option<&Lease>,
 ) -> Result<()> {
     let (Some(route), Some(lease)) = (route, lease) else { return Ok(()) };
-    let settings = &route.upstream.settings;
-    if settings.host_header() == HostHeader::Preserve {
+    if route.upstream.host_header == HostHeader::Preserve {
         return Ok(());
     }
-    let Some(server) = settings.servers().get(lease.server()) else { return Ok(()) };
+    let Some(server) = lease.server() else { return Ok(()) };
     let default = if server.tls { 443 } else { 80 };
     let host = if server.host.contains(':') { format!("[{}]", server.host) } else { server.host.clone() };
     let host = if server.port == default { host } else { format!("{host}:{}", server.port) };

@@ -17,7 +17,6 @@ pub(crate) mod response;
 pub(crate) mod stream;
 pub(crate) mod upstream;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,10 +54,6 @@ pub(crate) struct Context {
     permit: Option<Permit>,
     /// The server being tried.
     lease: Option<Lease>,
-    /// The server a retry will use.
-    next: Option<Lease>,
-    /// Every server tried so far.
-    tried: Vec<SocketAddr>,
     /// A refusal found on the response, to be sent in its place.
     refusal: Option<Refusal>,
     /// Body bytes given to the upstream being tried.

@@ -12,7 +12,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::Context;
-use crate::assemble::{RouteState, UpstreamState};
+use crate::assemble::UpstreamState;
 use crate::upstreams::Lease;
 
 /// Picks a server of the route's group.
@@ -21,16 +21,13 @@ pub(super) fn choose(ctx: &mut Context) -> Result<Box<HttpPeer>> {
     else {
         return Err(Error::explain(ErrorType::HTTPStatus(500), "no permit for an upstream"));
     };
-    // A retry has picked its server already, within the budget.
-    let lease = ctx.next.take().or_else(|| route.upstream.group.pick(Instant::now()));
-    let Some(lease) = lease else {
+    let Some(lease) = route.upstream.group.pick(Instant::now(), ctx.lease.take()) else {
         return Err(Error::explain(ErrorType::HTTPStatus(503), "no upstream server"));
     };
     exchange.attempts += 1;
     exchange.upstream = Some(lease.address().to_string());
     ctx.forwarded = 0;
-    ctx.tried.push(lease.address());
-    let peer = peer_for(&lease, route);
+    let peer = peer_for(&lease, &route.upstream);
     ctx.lease = Some(lease);
     Ok(Box::new(peer))
 }
@@ -38,17 +35,18 @@ pub(super) fn choose(ctx: &mut Context) -> Result<Box<HttpPeer>> {
 /// A connection could not be made: try another server, within the budget.
 pub(super) fn connect_failed(ctx: &mut Context, mut error: Box<Error>) -> Box<Error> {
     error.set_retry(false);
-    let (Some(lease), Some(route)) = (ctx.lease.take(), &ctx.route) else { return error };
+    let (Some(lease), Some(route), Some(exchange)) = (&ctx.lease, &ctx.route, &ctx.exchange) else {
+        return error;
+    };
     let upstream = &route.upstream;
     upstream.metrics.connect_failed.inc();
-    note_failure(upstream, &lease);
-    let attempts = usize::from(upstream.settings.retries().attempts);
-    if ctx.tried.len() < attempts {
-        ctx.next = upstream.group.pick_again(Instant::now(), &ctx.tried);
-        if ctx.next.is_none() {
+    note_failure(upstream, lease);
+    if exchange.attempts < upstream.group.max_attempts() && lease.has_alternative() {
+        let allowed = upstream.group.may_retry(Instant::now());
+        if !allowed {
             upstream.metrics.retries_denied.inc();
         }
-        error.set_retry(ctx.next.is_some());
+        error.set_retry(allowed);
     }
     error
 }
@@ -79,15 +77,14 @@ pub(super) fn exchange_failed(
     }
     // An idle connection may be closed by the server in the moment we use it: once is no fault.
     let safe = reused
-        && ctx.tried.len() == 1
+        && ctx.exchange.as_ref().is_some_and(|exchange| exchange.attempts == 1)
         && is_idempotent(&session.req_header().method)
         && !session.as_downstream().retry_buffer_truncated()
         && session.response_written().is_none();
     if safe {
         error.retry.decide_reuse(true);
-        if error.retry() {
-            ctx.next = ctx.lease.take();
-        }
+        // The server is not to blame: it may be picked again.
+        ctx.lease = None;
     } else {
         error.set_retry(false);
     }
@@ -97,35 +94,24 @@ pub(super) fn exchange_failed(
 /// Tells the group, which may leave the server out for a while.
 fn note_failure(upstream: &UpstreamState, lease: &Lease) {
     let now = Instant::now();
-    if let Some(time) = upstream.group.failed(lease, now) {
+    if lease.failed(now) {
         let (ejected, _) = upstream.group.census(now);
         upstream.metrics.ejected.set(i64::try_from(ejected).unwrap_or(i64::MAX));
-        tracing::warn!(
-            group = %upstream.group.name(), server = %lease.address(), ?time, "server left out"
-        );
     }
 }
 
-fn peer_for(lease: &Lease, route: &RouteState) -> HttpPeer {
-    let settings = &route.upstream.settings;
-    let server = settings.servers().get(lease.server());
-    let tls = server.is_some_and(|server| server.tls);
-    let name = match (&settings.tls().server_name, server) {
-        (Some(name), _) => name.clone(),
-        (None, Some(server)) => server.host.clone(),
-        (None, None) => String::new(),
-    };
-    let mut peer = HttpPeer::new(lease.address(), tls, name);
-    let timeouts = settings.timeouts();
+fn peer_for(lease: &Lease, upstream: &UpstreamState) -> HttpPeer {
+    let mut peer = HttpPeer::new(lease.address(), lease.tls(), lease.name().to_owned());
+    let dial = upstream.group.dial();
     let options = &mut peer.options;
-    options.connection_timeout = Some(timeouts.connect);
-    options.total_connection_timeout = Some(timeouts.connect);
-    options.read_timeout = Some(timeouts.read);
-    options.write_timeout = Some(timeouts.write);
-    options.idle_timeout = Some(timeouts.idle);
-    options.verify_cert = settings.tls().verify;
-    options.verify_hostname = settings.tls().verify;
-    if route.upstream.speaks_http2() {
+    options.connection_timeout = Some(dial.connect);
+    options.total_connection_timeout = Some(dial.connect);
+    options.read_timeout = Some(dial.read);
+    options.write_timeout = Some(dial.write);
+    options.idle_timeout = Some(dial.idle);
+    options.verify_cert = dial.verify;
+    options.verify_hostname = dial.verify;
+    if dial.http2 {
         options.set_http_version(2, 2);
         options.max_h2_streams = MAX_UPSTREAM_STREAMS;
     }
