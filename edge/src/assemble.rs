@@ -12,7 +12,7 @@ use std::time::Instant;
 use edge_audit::Metrics;
 use edge_audit::metrics::{RouteMetrics, RuleMetrics, UpstreamMetrics};
 use edge_config::{
-    BodyLimits, HostHeader, Policy, Profile, Protocol, RouteTable, TrustedProxies, Upstream,
+    BodyLimits, HostHeader, Policy, Profile, Protocol, Upstream,
 };
 use edge_core::{Diagnostic, Exchange, Head, Mode, Refusal};
 
@@ -32,11 +32,10 @@ pub(crate) struct Assembled {
 
 /// The running configuration.
 pub(crate) struct Gateway {
-    table: RouteTable,
+    policy: Arc<Policy>,
     /// By [`edge_config::Route::index`].
     routes: Vec<Arc<RouteState>>,
     upstreams: Vec<Arc<UpstreamState>>,
-    trusted: TrustedProxies,
     unrouted: RouteMetrics,
     matches: RuleMetrics,
     rule_count: usize,
@@ -77,7 +76,10 @@ pub(crate) struct UpstreamState {
 ///
 /// # Errors
 /// Every mistake in every rule file.
-pub(crate) fn assemble(policy: &Policy, metrics: &Metrics) -> Result<Assembled, Vec<Diagnostic>> {
+pub(crate) fn assemble(
+    policy: Arc<Policy>,
+    metrics: &Metrics,
+) -> Result<Assembled, Vec<Diagnostic>> {
     let mut rules = RuleSets::default();
     let mut mistakes = Vec::new();
     let mut profiles = BTreeMap::new();
@@ -97,8 +99,8 @@ pub(crate) fn assemble(policy: &Policy, metrics: &Metrics) -> Result<Assembled, 
         .iter()
         .map(|(name, upstream)| (name.clone(), Arc::new(upstream_state(upstream, metrics))))
         .collect();
-    let table = policy.routes().clone();
-    let routes = table
+    let routes = policy
+        .routes()
         .iter()
         .filter_map(|route| {
             Some(Arc::new(RouteState {
@@ -110,13 +112,12 @@ pub(crate) fn assemble(policy: &Policy, metrics: &Metrics) -> Result<Assembled, 
         })
         .collect();
     let gateway = Gateway {
-        table,
         routes,
         upstreams: upstreams.into_values().collect(),
-        trusted: policy.trusted_proxies().clone(),
         unrouted: metrics.route("none"),
         matches: metrics.rules(rules.ids()),
         rule_count: rules.ids().count(),
+        policy,
     };
     Ok(Assembled { gateway, warnings: rules.warnings, files: rules.files })
 }
@@ -128,19 +129,19 @@ impl Gateway {
     /// A path that upstreams could read in two ways.
     pub(crate) fn route(&self, head: &Head) -> Result<Option<Arc<RouteState>>, Refusal> {
         let host = head.field("host").unwrap_or_default();
-        let found = self.table.find(host, head);
+        let found = self.policy.routes().find(host, head);
         let found = found.map_err(|_| Refusal::new(400, "path could be read in two ways"))?;
         Ok(found.and_then(|route| self.routes.get(route.index()).cloned()))
     }
 
     /// The client behind `peer`, after trusted proxies.
     pub(crate) fn client(&self, peer: SocketAddr, head: &Head) -> SocketAddr {
-        edge_config::client_address(peer, &self.trusted, head)
+        edge_config::client_address(peer, self.policy.trusted_proxies(), head)
     }
 
     /// Whether `peer` may say for whom it speaks.
     pub(crate) fn trusts(&self, peer: SocketAddr) -> bool {
-        self.trusted.contains(peer.ip())
+        self.policy.trusted_proxies().contains(peer.ip())
     }
 
     /// How many routes there are.

@@ -12,9 +12,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use bytes::Bytes;
 use clap::Args;
+use edge_audit::Metrics;
 use edge_core::{Connection, Decision, Exchange, Head, Layer, Refusal, RequestId, Verdict};
 use waf_rules::Match;
 
+use super::VERSION;
 use crate::assemble::{self, Gateway};
 use crate::pipeline::{self, Refused};
 use crate::proxy::body::Source;
@@ -44,7 +46,7 @@ pub(crate) struct ExplainArgs {
 /// Runs the command; exit code 0 if the request would be admitted, 1 if not.
 pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let Some(loaded) = super::load(&args.config) else { return Ok(ExitCode::FAILURE) };
-    let assembled = match assemble::assemble(&loaded.policy, &*Metrics::new(VERSION)?) {
+    let assembled = match assemble::assemble(Arc::new(loaded.policy), &*Metrics::new(VERSION)?) {
         Ok(assembled) => assembled,
         Err(mistakes) => {
             super::show(&mistakes);

@@ -66,7 +66,9 @@ impl RunArgs {
             (Some(path), _) => Ok(super::load(path)),
             (None, Some(upstream)) => {
                 match edge_config::quick(upstream, &self.listen, &self.audit_log) {
-                    Ok(loaded) => Ok(Some(loaded)),
+                    Ok(policy) => {
+                        Ok(Some(Loaded { policy, warnings: Vec::new(), files: Vec::new() }))
+                    }
                     Err(mistakes) => {
                         super::show(&mistakes);
                         Ok(None)
@@ -81,7 +83,7 @@ impl RunArgs {
 /// A gateway that is loaded but does not listen yet.
 struct Started {
     args: RunArgs,
-    policy: Policy,
+    policy: Arc<Policy>,
     files: Vec<PathBuf>,
     shared: Arc<Shared>,
     metrics: Arc<Metrics>,
@@ -90,8 +92,9 @@ struct Started {
 impl Started {
     fn new(args: RunArgs, loaded: Loaded) -> anyhow::Result<Result<Self, Vec<Diagnostic>>> {
         let Loaded { policy, files, .. } = loaded;
-        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
-        let assembled = match assemble::assemble(&policy, &metrics) {
+        let policy = Arc::new(policy);
+        let metrics = Metrics::new(super::VERSION)?;
+        let assembled = match assemble::assemble(policy.clone(), &metrics) {
             Ok(assembled) => assembled,
             Err(mistakes) => return Ok(Err(mistakes)),
         };
@@ -156,14 +159,17 @@ impl Running {
             return;
         };
         let generation = self.generation + 1;
+        let metrics = self.metrics.clone();
         let built = tokio::task::spawn_blocking(move || {
-            let loaded = edge_config::load(&path, &edge_config::ProcessEnv)?;
-            let assembled = assemble::assemble(&loaded.policy, generation)?;
-            Ok::<_, Vec<Diagnostic>>((loaded, assembled))
+            let Loaded { policy, files, .. } = edge_config::load(&path, &edge_config::ProcessEnv)?;
+            let policy = Arc::new(policy);
+            let mut assembled = assemble::assemble(policy.clone(), &metrics)?;
+            assembled.files.extend(files);
+            Ok::<_, Vec<Diagnostic>>((policy, assembled))
         })
         .await;
         match built {
-            Ok(Ok((loaded, assembled))) => match self.adopt(loaded, assembled, watch) {
+            Ok(Ok((policy, assembled))) => match self.adopt(&policy, assembled, watch) {
                 Ok(()) => tracing::info!(generation, "configuration reloaded"),
                 Err(error) => self.refused(&format!("{error:#}")),
             },
@@ -178,11 +184,10 @@ impl Running {
 
     fn adopt(
         &mut self,
-        loaded: Loaded,
+        policy: &Policy,
         assembled: Assembled,
         watch: &mut Watch,
     ) -> anyhow::Result<()> {
-        let policy = loaded.policy;
         let bound = self
             .workers
             .bind(policy.listeners())
@@ -190,7 +195,7 @@ impl Running {
         self.shared.recorder().configure(policy.logs())?;
         self.shared.replace(assembled.gateway);
         self.workers.serve(policy.listeners(), bound)?;
-        watch.follow([loaded.files, assembled.files].concat());
+        watch.follow(assembled.files);
         self.generation += 1;
         self.drain = policy.drain();
         self.metrics.reloads.succeeded(SystemTime::now());
