@@ -14,7 +14,11 @@ mod body;
 mod byteset;
 mod compile;
 mod engine;
+mod libinjection;
 mod operators;
+mod regex;
+#[cfg(feature = "spec")]
+pub mod spec;
 mod syntax;
 mod transformations;
 mod variables;
