@@ -14,6 +14,7 @@ use edge_audit::metrics::{RouteMetrics, RuleMetrics, UpstreamMetrics};
 use edge_config::{
     BodyLimits, HostHeader, Policy, Profile, Protocol, Upstream,
 };
+use edge_conn::gate::HeadLimits;
 use edge_core::{Diagnostic, Exchange, Head, Mode, Refusal};
 
 use crate::rules::RuleSets;
@@ -142,6 +143,11 @@ impl Gateway {
     /// Whether `peer` may say for whom it speaks.
     pub(crate) fn trusts(&self, peer: SocketAddr) -> bool {
         self.policy.trusted_proxies().contains(peer.ip())
+    }
+
+    /// What the first listener accepts as a head, for `explain`.
+    pub(crate) fn head_limits(&self) -> HeadLimits {
+        self.policy.listeners().first().map(|listener| *listener.head()).unwrap_or_default()
     }
 
     /// How many routes there are.

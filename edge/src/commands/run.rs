@@ -5,6 +5,7 @@
 //! takes a running gateway down.
 
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -109,7 +110,8 @@ impl Started {
 
     async fn serve(self) -> anyhow::Result<ExitCode> {
         let Self { args, policy, files, shared, metrics } = self;
-        let mut workers = Workers::start(policy.workers(), &shared)?;
+        let count = policy.workers().or_else(|| std::thread::available_parallelism().ok());
+        let mut workers = Workers::start(count.map_or(1, NonZeroUsize::get), &shared)?;
         let bound = workers.bind(policy.listeners()).map_err(|(address, error)| {
             anyhow::anyhow!("cannot listen on {address}: {error}")
         })?;
