@@ -27,8 +27,7 @@ pub use policy::{
     Balance, BodyLimits, Ejection, HostHeader, Policy, Profile, Protocol, ResponseLimits, Retries,
     Server, Timeouts, Tls, Upstream, Waf,
 };
-pub use routes::{AmbiguousPath, Route, RouteTable};
-pub use spec::ListenerSpec;
+pub use routes::{AmbiguousPath, Route, RouteQuery, RouteTable};
 
 /// The JSON schema (draft 2020-12) of the main file.
 #[must_use]

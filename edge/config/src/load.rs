@@ -68,7 +68,7 @@ pub fn load_text(name: &str, text: &str, env: &dyn Env) -> Result<Loaded, Vec<Di
 ///
 /// # Errors
 /// An argument that is not what its key in a file takes.
-pub fn quick(upstream: &str, listen: &str, audit: &str) -> Result<Policy, Vec<Diagnostic>> {
+pub fn quick(upstream: &str, listen: &str, audit: &str) -> Result<Loaded, Vec<Diagnostic>> {
     let text = |text: &str| {
         node(Value::Scalar(Scalar {
             text: text.to_owned(),
@@ -95,7 +95,12 @@ pub fn quick(upstream: &str, listen: &str, audit: &str) -> Result<Policy, Vec<Di
         text: String::new(),
     });
     let policy = loader.policy(root);
-    loader.finish(policy).map(|(policy, _)| policy)
+    let (policy, warnings) = loader.finish(policy)?;
+    Ok(Loaded {
+        policy,
+        warnings,
+        files: Vec::new(),
+    })
 }
 
 struct Loader<'a> {
@@ -105,6 +110,8 @@ struct Loader<'a> {
     warnings: Vec<Problem>,
     /// Nodes that lost a part or were reported already; what goes wrong there is a consequence.
     touched: HashSet<(usize, usize, usize)>,
+    /// Names that are defined somewhere, even if what they name was left out.
+    names: HashSet<(&'static str, String)>,
 }
 
 impl<'a> Loader<'a> {
@@ -115,6 +122,7 @@ impl<'a> Loader<'a> {
             errors: Vec::new(),
             warnings: Vec::new(),
             touched: HashSet::new(),
+            names: HashSet::new(),
         }
     }
 
@@ -153,7 +161,12 @@ impl<'a> Loader<'a> {
             text,
         });
         let mut root = parse::parse(&self.sources, file, &mut self.errors)?;
-        expand::expand(&mut root, self.env, &mut self.errors);
+        let mut unknown = Vec::new();
+        expand::expand(&mut root, self.env, &mut unknown);
+        let places = unknown.iter().map(|problem| identity(problem.place));
+        self.touched.extend(places);
+        self.errors.append(&mut unknown);
+        self.names.extend(merge::names(&root));
         let mistakes = check::check(&root, schema);
         for Mistake {
             problem,
@@ -161,7 +174,11 @@ impl<'a> Loader<'a> {
             remove,
         } in mistakes.into_iter().rev()
         {
-            self.errors.push(problem);
+            // A variable without a value was reported when it was expanded.
+            let node = root.nearest(&path);
+            if !(node.is_expanded() && self.is_touched(node)) {
+                self.errors.push(problem);
+            }
             self.touch(&root, &path);
             if remove {
                 root.remove(&path);
@@ -173,12 +190,11 @@ impl<'a> Loader<'a> {
 
     /// The whole tree to what runs.
     fn policy(&mut self, mut root: Node) -> Option<Policy> {
-        let names = merge::names(&root);
         let spec = self.spec(&mut root)?;
         let mut complaints = Complaints::default();
         let policy = policy::build(spec, &mut complaints);
         for complaint in complaints.0 {
-            let known = |missing| names.contains(&missing);
+            let known = |missing| self.names.contains(&missing);
             let consequence = !self.errors.is_empty()
                 && (complaint.missing.is_some_and(known)
                     || self.is_touched(root.nearest(&complaint.path)));

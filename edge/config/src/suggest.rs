@@ -27,7 +27,13 @@ pub(crate) fn help<'a>(word: &str, known: &[&'a str], kind: &str) -> Option<Stri
 fn folded(word: &str) -> Vec<char> {
     let letters = word.chars().take(64);
     letters
-        .map(|c| if c == '-' { '_' } else { c.to_ascii_lowercase() })
+        .map(|c| {
+            if c == '-' {
+                '_'
+            } else {
+                c.to_ascii_lowercase()
+            }
+        })
         .collect()
 }
 

@@ -29,7 +29,7 @@ pub struct Profile {
 pub struct BodyLimits {
     /// Bytes held back and inspected.
     pub inspect: usize,
-    /// Larger bodies are refused.
+    /// Larger bodies are refused; 0 lets every size through.
     pub limit: u64,
     /// How long the inspected part may take.
     pub deadline: Duration,
@@ -125,14 +125,17 @@ pub(super) fn check_name(name: &str, path: &Path, complaints: &mut Complaints) {
 }
 
 fn body(spec: &BodySpec, path: &Path, complaints: &mut Complaints) -> BodyLimits {
-    if spec.inspect > spec.limit {
+    if spec.limit.0 > 0 && spec.inspect > spec.limit {
         complaints
             .error(path.key("inspect"), "is more than `limit` lets through")
             .help("raise `body.limit`, or inspect less");
     }
     if spec.inspect.0 > MAX_INSPECT {
         complaints
-            .error(path.key("inspect"), "more than 1GiB cannot be held in memory")
+            .error(
+                path.key("inspect"),
+                "more than 1GiB cannot be held in memory",
+            )
             .help("what follows the inspected part streams, up to `body.limit`");
     }
     if spec.deadline.0.is_zero() {
