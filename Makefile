@@ -59,7 +59,7 @@ bench: ## requests a second against nginx and nginx + libmodsecurity, as ratios 
 .PHONY: soak
 soak: ## the slow proofs: 1 GiB upload, 2,000 slow clients, reloads under load
 	cargo build --release -p edge --bin palisade
-	PALISADE_BIN=$${CARGO_TARGET_DIR:-target}/release/palisade \
+	ulimit -n 8192; PALISADE_BIN=$${CARGO_TARGET_DIR:-target}/release/palisade \
 	  cargo test -p palisade-tests --test soak -- --ignored --nocapture --test-threads=1
 
 .PHONY: release
