@@ -13,7 +13,10 @@ mod actions;
 mod body;
 mod byteset;
 mod compile;
+#[cfg(test)]
+mod conformance;
 mod engine;
+pub mod fuzzing;
 mod libinjection;
 mod operators;
 mod regex;
