@@ -227,7 +227,7 @@ mod tests {
                 dice /= 3;
                 value.push_str(words[(dice % words.len() as u64) as usize]);
                 dice /= 7;
-                if dice % 9 > 0 {
+                if !dice.is_multiple_of(9) {
                     value.push(' ');
                 }
             }

@@ -1,7 +1,7 @@
 //! `@ipMatch`, `@ipMatchFromFile`: the value is an address of one of the listed networks.
 //!
 //! Networks become sorted, disjoint ranges, so that a list of thousands costs one binary search. An
-//! IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) is its IPv4 address: otherwise a client on a
+//! IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) is its IPv4 address too: otherwise a client on a
 //! dual-stack socket would slip past an IPv4 list. A value that is no address does not match.
 
 use std::net::IpAddr;
@@ -48,9 +48,13 @@ impl IpMatch {
         let address = std::str::from_utf8(value)
             .ok()
             .and_then(|text| text.trim().parse::<IpAddr>().ok());
-        match address.map(|address| address.to_canonical()) {
+        match address {
             Some(IpAddr::V4(address)) => self.v4.contains(u128::from(address.to_bits())),
-            Some(IpAddr::V6(address)) => self.v6.contains(address.to_bits()),
+            Some(IpAddr::V6(address)) => {
+                let mapped = address.to_ipv4_mapped();
+                self.v6.contains(address.to_bits())
+                    || mapped.is_some_and(|mapped| self.v4.contains(u128::from(mapped.to_bits())))
+            }
             None => false,
         }
     }
@@ -153,7 +157,7 @@ mod tests {
     #[test]
     fn the_families_are_kept_apart_but_for_mapped_addresses() {
         let six = IpMatch::from_argument("::/0").expect("valid");
-        assert!(!six.matches(b"10.0.0.1") && !six.matches(b"::ffff:10.0.0.1"));
+        assert!(!six.matches(b"10.0.0.1") && six.matches(b"::ffff:10.0.0.1"));
         let mapped = IpMatch::from_argument("::ffff:10.0.0.0/104").expect("valid");
         assert!(mapped.matches(b"10.9.9.9") && !mapped.matches(b"11.0.0.1"));
     }
