@@ -81,7 +81,9 @@ fn visit(hir: &Hir) -> Node {
             visit_repetition(&repetition.sub, repetition.min, repetition.max)
         }
         HirKind::Concat(parts) => concat(parts.iter().map(visit)),
-        HirKind::Alternation(branches) => alternation(branches.iter().map(visit).collect()),
+        HirKind::Alternation(branches) => {
+            alternation(&branches.iter().map(visit).collect::<Vec<_>>())
+        }
     }
 }
 
@@ -159,7 +161,7 @@ fn concat(parts: impl Iterator<Item = Node>) -> Node {
     whole
 }
 
-fn alternation(branches: Vec<Node>) -> Node {
+fn alternation(branches: &[Node]) -> Node {
     let cover = branches.iter().map(|branch| branch.cover.clone()).try_fold(
         Vec::new(),
         |mut all, cover| {
