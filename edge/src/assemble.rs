@@ -12,7 +12,7 @@ use std::time::Instant;
 use edge_audit::Metrics;
 use edge_audit::metrics::{RouteMetrics, RuleMetrics, UpstreamMetrics};
 use edge_config::{
-    BodyLimits, HostHeader, Policy, Profile, Protocol, Upstream,
+    BodyLimits, HostHeader, Policy, Profile, Protocol, RouteQuery, Upstream,
 };
 use edge_conn::gate::HeadLimits;
 use edge_core::{Diagnostic, Exchange, Head, Mode, Refusal};
@@ -102,7 +102,7 @@ pub(crate) fn assemble(
         .collect();
     let routes = policy
         .routes()
-        .iter()
+        .routes()
         .filter_map(|route| {
             Some(Arc::new(RouteState {
                 name: route.name().clone(),
@@ -129,8 +129,7 @@ impl Gateway {
     /// # Errors
     /// A path that upstreams could read in two ways.
     pub(crate) fn route(&self, head: &Head) -> Result<Option<Arc<RouteState>>, Refusal> {
-        let host = head.field("host").unwrap_or_default();
-        let found = self.policy.routes().find(host, head);
+        let found = self.policy.routes().find(&RouteQuery::new(head));
         let found = found.map_err(|_| Refusal::new(400, "path could be read in two ways"))?;
         Ok(found.and_then(|route| self.routes.get(route.index()).cloned()))
     }
@@ -147,7 +146,8 @@ impl Gateway {
 
     /// What the first listener accepts as a head, for `explain`.
     pub(crate) fn head_limits(&self) -> HeadLimits {
-        self.policy.listeners().first().map(|listener| *listener.head()).unwrap_or_default()
+        let widest = HeadLimits { bytes: usize::MAX, fields: usize::MAX, target: usize::MAX };
+        self.policy.listeners().first().map_or(widest, |listener| *listener.head())
     }
 
     /// How many routes there are.

@@ -67,9 +67,7 @@ impl RunArgs {
             (Some(path), _) => Ok(super::load(path)),
             (None, Some(upstream)) => {
                 match edge_config::quick(upstream, &self.listen, &self.audit_log) {
-                    Ok(policy) => {
-                        Ok(Some(Loaded { policy, warnings: Vec::new(), files: Vec::new() }))
-                    }
+                    Ok(loaded) => Ok(Some(loaded)),
                     Err(mistakes) => {
                         super::show(&mistakes);
                         Ok(None)
@@ -124,20 +122,21 @@ impl Started {
         for address in workers.addresses() {
             tracing::info!(%address, "listening");
         }
-        let mut signals = Signals::new()?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut stop = Stop::new()?;
         let mut watch = Watch::new(files);
         let mut running = Running { args, shared, workers, live, metrics, generation: 1, drain: policy.drain() };
         loop {
             tokio::select! {
-                () = signals.reload() => {
+                _ = hangup.recv() => {
                     running.shared.recorder().reopen();
                     running.reload(&mut watch).await;
                 }
                 () = watch.changed() => running.reload(&mut watch).await,
-                () = signals.stop() => break,
+                () = stop.asked() => break,
             }
         }
-        let finished = running.stop(&mut signals).await;
+        let finished = running.stop(&mut stop).await;
         stop_admin.send_replace(true);
         Ok(if finished { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -212,7 +211,7 @@ impl Running {
     }
 
     /// Drains; true if every request was answered in time and every record written.
-    async fn stop(self, signals: &mut Signals) -> bool {
+    async fn stop(self, stop: &mut Stop) -> bool {
         let Self { workers, live, shared, drain, .. } = self;
         tracing::info!(patience = ?drain, "draining");
         live.draining();
@@ -220,7 +219,7 @@ impl Running {
         let in_time = tokio::select! {
             _ = drained => true,
             () = tokio::time::sleep(drain) => false,
-            () = signals.stop() => false,
+            () = stop.asked() => false,
         };
         if !in_time {
             tracing::warn!("requests were cut off");
@@ -250,26 +249,21 @@ async fn start_admin(
     Ok(())
 }
 
-struct Signals {
-    hangup: tokio::signal::unix::Signal,
+/// The signals that end the gateway; a second one ends it at once.
+struct Stop {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
 
-impl Signals {
+impl Stop {
     fn new() -> io::Result<Self> {
         Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    async fn reload(&mut self) {
-        self.hangup.recv().await;
-    }
-
-    async fn stop(&mut self) {
+    async fn asked(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -104,12 +104,6 @@ impl Route {
         &self.name
     }
 
-    /// Its place in the file, from 0: its index in [`RouteTable::iter`].
-    #[must_use]
-    pub const fn index(&self) -> usize {
-        self.order
-    }
-
     /// Where requests go.
     #[must_use]
     pub const fn upstream(&self) -> &Arc<Upstream> {
