@@ -73,27 +73,22 @@ drain: [1]
     let expected = [
         "1:1 unknown key `listners`",
         "2:23 expected an address and port, `0.0.0.0:8080`",
-        "4:19 expected a URL",
+        "4:19 a server's URL takes no path or query",
         "4:61 unknown key `conect`",
         "4:79 expected a duration such as",
         "5:18 expected at least 1 here",
         "5:31 unknown word `random`",
         "7:24 unknown word `blok`",
         "7:46 expected at most 4",
-        "7:66 expected a size such as",
+        "7:67 expected a size such as",
         "9:16 there is no upstream of this name",
-        "9:53 a path starts with `/`",
-        "9:65 not a valid regular expression",
-        "10:14 unknown key `prefx`",
+        "9:54 a path starts with `/`",
+        "9:66 not a valid regular expression",
+        "10:15 unknown key `prefx`",
         "11:8 expected text or a whole number, found a list",
     ];
     for (found, expected) in found.iter().zip(&expected) {
-        let (place, _) = expected.split_once(' ').unwrap();
-        assert_eq!(
-            found.split_once(' ').unwrap().0,
-            place,
-            "{found:?} {expected:?}"
-        );
+        assert!(found.starts_with(expected), "{found:?} {expected:?}");
     }
     assert_eq!(found.len(), expected.len(), "{found:#?}");
 }
