@@ -34,3 +34,6 @@ pub use engine::{
     Disruption, Intervention, Match, Origin, Outcome, RequestLine, RuleSet, Step, Transaction,
 };
 pub use syntax::Problem;
+
+/// The rule set that ships with the engine, file by file.
+const BASELINE: &[(&str, &str)] = &[];
