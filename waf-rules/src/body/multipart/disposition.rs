@@ -52,8 +52,9 @@ pub(super) fn parse(value: &[u8]) -> Disposition<'_> {
     let mut found = Disposition::default();
     let mut rest = parameters(value, &mut found);
     let mut plain_file_name = false;
-    while let Some((name, value, after)) = parameter(rest, &mut found) {
-        rest = after;
+    while let Some(parameter) = Parameter::read(rest, &mut found) {
+        let Parameter { name, value, .. } = parameter;
+        rest = parameter.rest;
         let base = name.split(|byte| *byte == b'*').next().unwrap_or_default();
         let is_file_name = base.eq_ignore_ascii_case(b"filename");
         let is_name = base.eq_ignore_ascii_case(b"name");
@@ -102,36 +103,45 @@ fn parameters<'v>(value: &'v [u8], found: &mut Disposition<'_>) -> &'v [u8] {
     }
 }
 
-/// The next parameter: its name, its value and what follows.
-fn parameter<'v>(
-    input: &'v [u8],
-    found: &mut Disposition<'_>,
-) -> Option<(&'v [u8], Cow<'v, [u8]>, &'v [u8])> {
-    let input = input.trim_ascii_start();
-    if input.is_empty() {
-        return None;
+struct Parameter<'v> {
+    name: &'v [u8],
+    value: Cow<'v, [u8]>,
+    /// What follows the `;`.
+    rest: &'v [u8],
+}
+
+impl<'v> Parameter<'v> {
+    fn read(input: &'v [u8], found: &mut Disposition<'_>) -> Option<Self> {
+        let input = input.trim_ascii_start();
+        if input.is_empty() {
+            return None;
+        }
+        let Some(sign) = input.iter().position(|byte| matches!(byte, b'=' | b';')) else {
+            found.fail("malformed Content-Disposition");
+            return None;
+        };
+        let (name, rest) = input.split_at_checked(sign)?;
+        let (sign, rest) = rest.split_first()?;
+        if *sign == b';' {
+            found.fail("malformed Content-Disposition");
+            return Some(Self {
+                name: b"",
+                value: Cow::Borrowed(b""),
+                rest,
+            });
+        }
+        let value = rest.trim_ascii_start();
+        if value.len() != rest.len() || name.trim_ascii_end().len() != name.len() {
+            // Crude parsers search for `name=`, v3 refuses what they would not find.
+            found.fail("blanks in a Content-Disposition parameter");
+        }
+        let name = name.trim_ascii_end();
+        let (value, rest) = match value.split_first() {
+            Some((quote @ (b'"' | b'\''), rest)) => quoted(rest, *quote, found),
+            _ => unquoted(value, found),
+        };
+        Some(Self { name, value, rest })
     }
-    let Some(sign) = input.iter().position(|byte| matches!(byte, b'=' | b';')) else {
-        found.fail("malformed Content-Disposition");
-        return None;
-    };
-    let (name, rest) = input.split_at_checked(sign)?;
-    let (sign, rest) = rest.split_first()?;
-    if *sign == b';' {
-        found.fail("malformed Content-Disposition");
-        return Some((b"", Cow::Borrowed(b""), rest));
-    }
-    let value = rest.trim_ascii_start();
-    if value.len() != rest.len() || name.trim_ascii_end().len() != name.len() {
-        // Crude parsers search for `name=`, v3 refuses what they would not find.
-        found.fail("blanks in a Content-Disposition parameter");
-    }
-    let name = name.trim_ascii_end();
-    let (value, rest) = match value.split_first() {
-        Some((quote @ (b'"' | b'\''), rest)) => quoted(rest, *quote, found),
-        _ => unquoted(value, found),
-    };
-    Some((name, value, rest))
 }
 
 /// A value behind its opening quote, and what follows its `;`.

@@ -91,6 +91,10 @@ impl<'a> Reader<'a, '_> {
         let preamble = self.body.get(..delimiter.start).unwrap_or_default();
         self.result.flags.data_before = !matches!(preamble, b"" | b"\r\n");
         while !delimiter.last {
+            if delimiter.next == self.body.len() {
+                self.ended("multipart body has no final boundary");
+                return false;
+            }
             if self.result.fields.len() + self.result.files.len() >= self.limits.parts {
                 self.fail(delimiter.start, "too many multipart parts");
                 return false;
@@ -151,8 +155,8 @@ impl<'a> Reader<'a, '_> {
                 self.crlf = true;
                 2
             }
-            // The body may have been cut inside this very line.
-            b"-" | b"\r" if self.limits.partial => return None,
+            // The body was cut inside this very line, which the missing end will tell.
+            b"-" | b"\r" => return None,
             _ => {
                 self.unmatched = true;
                 self.fail(start, "junk behind a multipart boundary");
