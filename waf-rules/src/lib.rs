@@ -18,3 +18,9 @@ mod operators;
 mod syntax;
 mod transformations;
 mod variables;
+
+pub use compile::{Loaded, Loader};
+pub use engine::{
+    Disruption, Intervention, Match, Origin, Outcome, RequestLine, RuleSet, Step, Transaction,
+};
+pub use syntax::Problem;

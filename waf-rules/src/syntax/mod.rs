@@ -1,1 +1,5 @@
-//! syntax
+//! SecLang text -> directives with positions.
+
+mod problem;
+
+pub use problem::Problem;
