@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 use edge_conn::spec::ProxyProtocolSpec;
 use edge_core::{ByteSize, HumanDuration};
 
-#[cfg(test)]
-mod harness;
-use harness::{Server, statuses};
+use crate::harness::{Server, statuses};
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: q\r\n\r\n";
 
