@@ -25,6 +25,32 @@ impl ByteSet {
         Self(set)
     }
 
+    /// The set of the bytes from `first` to `last`, both included.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a byte shifted right by six is below four"
+    )]
+    pub(crate) const fn range(first: u8, last: u8) -> Self {
+        let mut set = [0; 4];
+        let mut byte = first as u16;
+        while byte <= last as u16 {
+            set[(byte >> 6) as usize] |= 1 << (byte & 63);
+            byte += 1;
+        }
+        Self(set)
+    }
+
+    /// Every byte that is not in the set.
+    pub(crate) const fn complement(self) -> Self {
+        let [a, b, c, d] = self.0;
+        Self([!a, !b, !c, !d])
+    }
+
+    /// The bytes of the set, in order.
+    pub(crate) fn iter(self) -> impl Iterator<Item = u8> {
+        (0..=u8::MAX).filter(move |byte| self.contains(*byte))
+    }
+
     /// Adds every byte of `other`.
     pub(crate) const fn union(self, other: Self) -> Self {
         let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);

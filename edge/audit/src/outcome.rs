@@ -52,10 +52,11 @@ impl Outcome {
         }
     }
 
-    /// A fault that the profile forgave leaves an ordinary answer behind.
+    /// A fault that the profile forgave leaves an ordinary answer behind, and so does a client that
+    /// left before the end of one.
     fn without_decision(exchange: &Exchange) -> Self {
         let failed = exchange.response_status.is_none_or(|status| status >= 500);
-        if failed && !exchange.faults.is_empty() {
+        if failed && (!exchange.faults.is_empty() || exchange.error.is_some()) {
             Self::Error
         } else {
             Self::Allowed
@@ -122,6 +123,16 @@ mod tests {
         assert_eq!(Outcome::of(&exchange), Outcome::Error);
         exchange.response_status = None;
         assert_eq!(Outcome::of(&exchange), Outcome::Error);
+    }
+
+    #[test]
+    fn an_upstream_that_cannot_be_reached_is_an_error_and_a_client_that_left_is_not() {
+        let mut exchange = exchange();
+        exchange.error = Some("connection refused".to_owned());
+        exchange.response_status = Some(502);
+        assert_eq!(Outcome::of(&exchange), Outcome::Error);
+        exchange.response_status = Some(200);
+        assert_eq!(Outcome::of(&exchange), Outcome::Allowed);
     }
 
     #[test]

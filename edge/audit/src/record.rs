@@ -146,6 +146,10 @@ impl Object<'_> {
         if let Some(score) = exchange.score {
             self.number("score", score);
         }
+        if let Some(error) = &exchange.error {
+            self.key("error");
+            self.text(error);
+        }
         if !exchange.faults.is_empty() {
             self.key("faults");
             self.array(&exchange.faults, Self::fault);

@@ -15,7 +15,7 @@ use pingora::apps::HttpServerOptions;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::server::ShutdownWatch;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::cap::{AddressCap, Place};
@@ -127,10 +127,7 @@ pub async fn serve<A>(
     loop {
         let accepted = tokio::select! {
             biased;
-            stop = shutdown.wait_for(|stop| *stop) => match stop {
-                Ok(_) => break,
-                Err(_) => listener.accept().await,
-            },
+            () = stopped(&mut shutdown) => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -158,6 +155,13 @@ pub async fn serve<A>(
     }
     drop((listener, busy));
     let _ = idle.recv().await;
+}
+
+/// Resolves once the gateway is stopping; never if nobody can say so any more.
+pub(crate) async fn stopped(shutdown: &mut ShutdownWatch) {
+    if shutdown.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Takes the places a new connection needs, or turns it away.

@@ -202,8 +202,10 @@ fn faults_name_their_layer() {
         layer: Layer::Upstream,
         what: "connection refused".into(),
     });
+    exchange.error = Some("no server answered".to_owned());
     exchange.response_status = Some(502);
     let record = record(&exchange);
+    assert_eq!(record["error"], "no server answered");
     assert_eq!(record["verdict"], "error");
     let faults = json!([{"layer": "upstream", "what": "connection refused"}]);
     assert_eq!(record["faults"], faults);

@@ -1,0 +1,290 @@
+//! The one place that knows the crate `libinjectionrs`, a port of libinjection's tokenisers.
+//!
+//! What differs from the C code, and what is done about it here:
+//! - the port does not join keywords of three words and more whose first words only make a bare word
+//!   (`IN BOOLEAN MODE`, `LOCK IN SHARE MODE`): such a phrase is replaced by one keyword of the same
+//!   kind and the value is judged again;
+//! - it compares `INTO` in its `INTO OUTFILE` exception with case: a value with that phrase is judged
+//!   again in upper case.
+//!
+//! Both can only add matches. Before any of it stands a quick look that lets nearly all words and
+//! numbers through at once. It may only err towards "maybe": without `<` or `=` no HTML token other
+//! than text and attribute names exists, and those never match. Plain numbers and words that occur in
+//! no keyword tokenise to numbers and bare words, which do not join, and no sequence of them is a
+//! fingerprint.
+
+use std::collections::HashSet;
+use std::sync::OnceLock;
+
+use libinjectionrs::sqli::sqli_data::SQL_KEYWORDS;
+use libinjectionrs::{SqliFlags, SqliState, XssDetector};
+
+use crate::byteset::ByteSet;
+
+/// A value without one of these bytes is no XSS.
+pub(crate) const XSS_BYTES: ByteSet = ByteSet::of(b"<=");
+
+/// Up to five letters that name the kinds of tokens an SQL injection consists of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fingerprint(String);
+
+impl Fingerprint {
+    /// The letters.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// The fingerprint of `value`, if it is an SQL injection.
+pub(crate) fn sqli(value: &[u8]) -> Option<Fingerprint> {
+    if is_plain(value) {
+        return None;
+    }
+    detect(value).or_else(|| detect(&respelt(value)?))
+}
+
+/// True if `value` is HTML that runs script.
+pub(crate) fn xss(value: &[u8]) -> bool {
+    XSS_BYTES.intersects(ByteSet::of(value)) && XssDetector::new().detect(value).is_injection()
+}
+
+/// True unless a quick look would hide what the tokenisers find in `value`.
+pub(crate) fn quick_look_agrees(value: &[u8]) -> bool {
+    let sqli = !is_plain(value) || detect(value).is_none();
+    let html = XSS_BYTES.intersects(ByteSet::of(value));
+    sqli && (html || !XssDetector::new().detect(value).is_injection())
+}
+
+fn detect(value: &[u8]) -> Option<Fingerprint> {
+    let mut state = SqliState::new(value, SqliFlags::FLAG_NONE);
+    state
+        .detect()
+        .then(|| Fingerprint(state.fingerprint_string()))
+}
+
+/// `value` with the phrases the port misreads in a spelling it reads; none if it has no such phrase.
+fn respelt(value: &[u8]) -> Option<Vec<u8>> {
+    let mut upper = value.to_ascii_uppercase();
+    let mut changed = find_phrase(&upper, &[b"INTO", b"OUTFILE"]).is_some()
+        || find_phrase(&upper, &[b"INTO", b"DUMPFILE"]).is_some();
+    for (phrase, stand_in) in MISREAD {
+        while let Some((start, end)) = find_phrase(&upper, phrase) {
+            upper.splice(start..end, stand_in.iter().copied());
+            changed = true;
+        }
+    }
+    changed.then_some(upper)
+}
+
+/// Where the words of `phrase` stand in `text` with nothing but white space between them.
+fn find_phrase(text: &[u8], phrase: &[&[u8]]) -> Option<(usize, usize)> {
+    let (first, others) = phrase.split_first()?;
+    memchr::memmem::find_iter(text, first).find_map(|start| {
+        let mut end = start + first.len();
+        for word in others {
+            let rest = text.get(end..)?;
+            let blanks = rest.iter().take_while(|byte| is_blank(**byte)).count();
+            let found = blanks > 0 && rest.get(blanks..)?.starts_with(word);
+            end = found.then_some(end + blanks + word.len())?;
+        }
+        Some((start, end))
+    })
+}
+
+/// White space to the tokeniser.
+fn is_blank(byte: u8) -> bool {
+    byte <= b' ' || byte == 0xa0 || byte == 0x7f
+}
+
+/// True if `value` consists of plain numbers and of words that no keyword contains.
+fn is_plain(value: &[u8]) -> bool {
+    let simple = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b' ');
+    value.iter().all(simple)
+        && value
+            .split(|byte| *byte == b' ')
+            .all(|word| word.iter().all(u8::is_ascii_digit) || is_bare_word(word))
+}
+
+fn is_bare_word(word: &[u8]) -> bool {
+    let mut buffer = [0; LONGEST_WORD];
+    let Some(upper) = buffer.get_mut(..word.len()) else {
+        return false;
+    };
+    upper.copy_from_slice(word);
+    upper.make_ascii_uppercase();
+    !word.first().is_some_and(u8::is_ascii_digit) && !keyword_parts().contains(&*upper)
+}
+
+/// Every word that is a keyword or a part of one.
+fn keyword_parts() -> &'static HashSet<&'static [u8]> {
+    static PARTS: OnceLock<HashSet<&'static [u8]>> = OnceLock::new();
+    PARTS.get_or_init(|| {
+        let keywords = SQL_KEYWORDS.iter().map(|keyword| keyword.word.as_bytes());
+        keywords
+            .flat_map(|keyword| keyword.split(|byte| *byte == b' '))
+            .collect()
+    })
+}
+
+/// Below what the tokeniser keeps of a word.
+const LONGEST_WORD: usize = 30;
+
+/// A phrase, word by word, and the keyword of its kind that stands in for it.
+type Misread = (&'static [&'static [u8]], &'static [u8]);
+
+/// Phrases whose words the port does not join.
+const MISREAD: &[Misread] = &[
+    (&[b"AT", b"TIME", b"ZONE"], b"ALTER"),
+    (&[b"CREATE", b"OR", b"REPLACE"], b"DECLARE"),
+    (&[b"IN", b"BOOLEAN", b"MODE"], b"ALTER"),
+    (&[b"IS", b"DISTINCT", b"FROM"], b"RLIKE"),
+    (&[b"IS", b"NOT", b"DISTINCT", b"FROM"], b"RLIKE"),
+    (&[b"LOCK", b"IN", b"SHARE", b"MODE"], b"ALTER"),
+    (&[b"NEXT", b"VALUE", b"FOR"], b"ALTER"),
+    (&[b"PREVIOUS", b"VALUE", b"FOR"], b"ALTER"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attacks_are_found_and_their_neighbours_are_not() {
+        for attack in [
+            "1' OR '1'='1",
+            "1 union select 1,2",
+            "x' and 1=1--",
+            "1 into outfile '/tmp/x'",
+            "ascii(substring(version() from 1 for 1))",
+        ] {
+            assert!(sqli(attack.as_bytes()).is_some(), "{attack}");
+        }
+        for innocent in [
+            "O'Brien",
+            "this is not isqli",
+            "select a colour",
+            "10 of 12",
+            "",
+            "select",
+        ] {
+            assert_eq!(sqli(innocent.as_bytes()), None, "{innocent}");
+        }
+        for attack in [
+            "<script>alert(1)</script>",
+            "x onload=alert(1)",
+            "\"><svg/onload=x>",
+        ] {
+            assert!(xss(attack.as_bytes()), "{attack}");
+        }
+        for innocent in ["a < b", "x = y", "<b>bold</b>", "onload", ""] {
+            assert!(!xss(innocent.as_bytes()), "{innocent}");
+        }
+    }
+
+    #[test]
+    fn the_quick_look_never_hides_what_the_tokeniser_finds() {
+        let words = [
+            "1",
+            "22",
+            "007",
+            "x",
+            "name",
+            "_a1",
+            "hello",
+            "E10",
+            "union",
+            "select",
+            "or",
+            "and",
+            "in",
+            "boolean",
+            "mode",
+            "lock",
+            "not",
+            "x1",
+            "1e1",
+            "0x1",
+            "b",
+            "n",
+            "q",
+            "u",
+            "group",
+            "by",
+            "order",
+            "natural",
+            "join",
+            "a_very_long_word_of_more_than_thirty_letters",
+        ];
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        let mut plain = 0;
+        for _ in 0..60_000 {
+            let mut value = String::new();
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let mut dice = state;
+            for _ in 0..1 + dice % 7 {
+                dice /= 3;
+                value.push_str(words[(dice % words.len() as u64) as usize]);
+                dice /= 7;
+                if !dice.is_multiple_of(9) {
+                    value.push(' ');
+                }
+            }
+            if is_plain(value.as_bytes()) {
+                plain += 1;
+                assert_eq!(detect(value.as_bytes()), None, "{value}");
+            }
+        }
+        assert!(plain > 1000, "{plain}");
+    }
+
+    #[test]
+    fn no_fingerprint_consists_of_numbers_and_bare_words() {
+        let made_of = |word: &str| {
+            word.len() > 1
+                && word
+                    .strip_prefix('0')
+                    .is_some_and(|kinds| kinds.bytes().all(|kind| b"N1".contains(&kind)))
+        };
+        let fingerprints = SQL_KEYWORDS
+            .iter()
+            .filter(|keyword| keyword.token_type == b'F');
+        let found: Vec<_> = fingerprints
+            .map(|keyword| keyword.word)
+            .filter(|word| made_of(word))
+            .collect();
+        assert!(found.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn the_misread_phrases_are_the_only_ones() {
+        let kind = |text: &str| {
+            let keyword = SQL_KEYWORDS.iter().find(|keyword| keyword.word == text)?;
+            Some(keyword.token_type)
+        };
+        let misread = |text: &str| {
+            let spaces: Vec<_> = text.match_indices(' ').map(|(at, _)| at).collect();
+            let starts: Vec<_> = spaces.iter().skip(1).map(|at| kind(&text[..*at])).collect();
+            starts.contains(&Some(b'n')) && !starts.contains(&None)
+        };
+        let found: Vec<_> = SQL_KEYWORDS
+            .iter()
+            .filter(|keyword| keyword.token_type != b'n' && misread(keyword.word))
+            .map(|keyword| keyword.word.as_bytes())
+            .collect();
+        let ours: Vec<_> = MISREAD
+            .iter()
+            .map(|(phrase, _)| phrase.join(&b' '))
+            .collect();
+        assert_eq!(found, ours);
+        for (phrase, stand_in) in MISREAD {
+            let phrase = String::from_utf8_lossy(&phrase.join(&b' ')).into_owned();
+            assert_eq!(
+                kind(&phrase),
+                kind(&String::from_utf8_lossy(stand_in)),
+                "{phrase}"
+            );
+        }
+    }
+}
