@@ -54,25 +54,6 @@ impl ListenerShared {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// A listening socket for one worker; the kernel spreads connections over all of them.
-    ///
-    /// # Errors
-    /// If the address cannot be bound.
-    pub fn bind(&self) -> io::Result<TcpListener> {
-        let address = self.listener.address();
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
-        socket.set_reuse_address(true)?;
-        socket.set_reuse_port(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        TcpListener::from_std(socket.into())
-    }
-
     /// Options that make pingora keep the listener's HTTP/2 limits.
     #[must_use]
     pub fn h2_options(&self) -> H2Options {
@@ -109,6 +90,22 @@ impl ListenerShared {
             None => self.cap.enter(peer).map(Some).ok_or(TurnedAway::AddressCap),
         }
     }
+}
+
+/// A listening socket for one worker; the kernel spreads connections over all that are bound to
+/// the same address.
+///
+/// # Errors
+/// If the address cannot be bound.
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Serves connections from `listener` on the current runtime until `shutdown` turns true, then

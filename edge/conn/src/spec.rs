@@ -185,7 +185,7 @@ fn seconds(seconds: u64) -> HumanDuration {
 }
 
 /// A listener that was checked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
     address: SocketAddr,
     h2c: bool,
@@ -224,7 +224,7 @@ pub struct H2 {
 }
 
 /// The balancers in front that may name their clients.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxies {
     from: Vec<IpNet>,
     deadline: Duration,

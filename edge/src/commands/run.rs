@@ -20,11 +20,12 @@ use edge_core::Diagnostic;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::assemble::{self, Assembled};
+use crate::assemble::{self, Assembled, Gateway};
 use crate::listen::Workers;
 use crate::live::State;
 use crate::reload::{self, Watch};
 use crate::serve::Shared;
+use crate::upstreams::resolve;
 
 /// Run the gateway.
 ///
@@ -116,6 +117,7 @@ impl Started {
         let (stop_admin, admin_stopped) = watch::channel(false);
         let live = Arc::new(State::new(metrics.clone()));
         start_admin(&policy, &live, admin_stopped).await?;
+        resolve_names(&shared.gateway()).await;
         workers.serve(policy.listeners(), bound)?;
         metrics.reloads.succeeded(SystemTime::now());
         live.ready();
@@ -170,7 +172,7 @@ impl Running {
         })
         .await;
         match built {
-            Ok(Ok((policy, assembled))) => match self.adopt(&policy, assembled, watch) {
+            Ok(Ok((policy, assembled))) => match self.adopt(&policy, assembled, watch).await {
                 Ok(()) => tracing::info!(generation, "configuration reloaded"),
                 Err(error) => self.refused(&format!("{error:#}")),
             },
@@ -183,7 +185,7 @@ impl Running {
         }
     }
 
-    fn adopt(
+    async fn adopt(
         &mut self,
         policy: &Policy,
         assembled: Assembled,
@@ -193,6 +195,7 @@ impl Running {
             .workers
             .bind(policy.listeners())
             .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
+        resolve_names(&assembled.gateway).await;
         self.shared.recorder().configure(policy.logs())?;
         self.shared.replace(assembled.gateway);
         self.workers.serve(policy.listeners(), bound)?;
@@ -228,6 +231,17 @@ impl Running {
         let _ = io::stderr().flush();
         // Threads that still carry requests end with the process.
         written
+    }
+}
+
+/// Looks names of servers up before the first request needs them, and again while they are used.
+/// A name without an address is no reason not to start: it may get one.
+async fn resolve_names(gateway: &Gateway) {
+    for upstream in gateway.upstreams() {
+        for error in resolve::resolve(&upstream.group).await {
+            tracing::warn!(group = %upstream.group.name(), %error, "server has no address yet");
+        }
+        tokio::spawn(resolve::refresh(Arc::downgrade(&upstream.group), RESOLVE_AGAIN));
     }
 }
 
@@ -271,4 +285,6 @@ impl Stop {
     }
 }
 
+/// How often names of servers are looked up again.
+const RESOLVE_AGAIN: Duration = Duration::from_secs(30);
 const RECORD_PATIENCE: Duration = Duration::from_secs(5);
