@@ -179,6 +179,7 @@ impl Builder<'_> {
         let scalar = Scalar {
             text: text.into_owned(),
             plain: style == ScalarStyle::Plain,
+            block: matches!(style, ScalarStyle::Literal | ScalarStyle::Folded),
             expanded: false,
             leads_with_variable: false,
         };
