@@ -246,11 +246,15 @@ impl<'a> Loader<'a> {
     fn origins(&self, root: &Node) -> Origins {
         let profiles = root.get("profiles").map(|(_, node)| node.entries());
         let origin = |waf: &Node, key: &'static str| {
-            let (_, node) = waf.get(key)?;
+            let (name, node) = waf.get(key)?;
             let Value::Scalar(scalar) = &node.value else {
                 return None;
             };
-            let lines_before = node.place.at.line.saturating_sub(usize::from(!scalar.block));
+            let lines_before = if scalar.block {
+                name.place.at.line // the line of `key: |`
+            } else {
+                node.place.at.line.saturating_sub(1)
+            };
             let file = Arc::clone(&self.sources.0.get(node.place.file)?.name);
             Some((key, Origin { file, lines_before }))
         };
