@@ -24,15 +24,16 @@ fn variables(name: &str) -> Option<String> {
 
 fn example(name: &str) -> Loaded {
     let path = root().join("deploy/examples").join(name);
-    let shown = |mistakes: Vec<edge_core::Diagnostic>| -> String {
-        mistakes
-            .iter()
-            .map(|mistake| format!("{mistake}\n\n"))
-            .collect()
-    };
-    load(&path, &variables)
-        .map_err(shown)
-        .unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    match load(&path, &variables) {
+        Ok(loaded) => loaded,
+        Err(mistakes) => {
+            let shown: String = mistakes
+                .iter()
+                .map(|mistake| format!("{mistake}\n\n"))
+                .collect();
+            unreachable!("{shown}")
+        }
+    }
 }
 
 #[test]

@@ -269,6 +269,24 @@ fn a_path_belongs_to_where_it_was_written() {
 }
 
 #[test]
+fn directives_know_the_line_they_stand_on() {
+    let text = format!(
+        "{MINIMAL}profiles:\n  default:\n    waf:\n      directives: |\n\n        # first\n        SecX\n      directives_after: 'SecY'\n"
+    );
+    let policy = load(&text).unwrap().policy;
+    let waf = policy.profiles()["default"].waf();
+    let lines: Vec<&str> = text.lines().collect();
+    let line = |key: &str| lines[waf.origins[key].lines_before].trim();
+    assert_eq!(line("directives"), "");
+    assert_eq!(
+        lines[waf.origins["directives"].lines_before + 1].trim(),
+        "# first"
+    );
+    assert_eq!(line("directives_after"), "directives_after: 'SecY'");
+    assert_eq!(&*waf.origins["directives"].file, "p.yaml");
+}
+
+#[test]
 fn quick_needs_no_file() {
     let loaded = quick("http://127.0.0.1:3000", "127.0.0.1:0", "off").unwrap();
     assert_eq!(loaded.policy.upstreams()["app"].servers()[0].port, 3000);
