@@ -15,7 +15,6 @@ mod validate;
 mod verify;
 
 pub(crate) use self::captures::Captures;
-pub(crate) use self::number::leading_number;
 pub(crate) use self::prefilter::Prefilter;
 
 use self::ip_match::IpMatch;
@@ -202,16 +201,16 @@ const TABLE: &[(&str, &str, Make)] = &[
     ("pm", "Pm", |list, _| {
         Phrases::from_argument(list).map(Kind::Phrases)
     }),
-    ("pmFromFile", "PmFromFile", pm_from_file),
     ("pmf", "PmFromFile", pm_from_file),
+    ("pmFromFile", "PmFromFile", pm_from_file),
     ("rx", "Rx", |pattern, _| Rx::compile(pattern).map(Kind::Rx)),
     ("rxGlobal", "RxGlobal", |pattern, _| {
         Rx::compile(pattern).map(Kind::RxGlobal)
     }),
+    ("streq", "StrEq", |_, _| Ok(Kind::Text(Text::Streq))),
     ("strmatch", "StrMatch", |_, _| {
         Ok(Kind::Text(Text::Contains))
     }),
-    ("streq", "StrEq", |_, _| Ok(Kind::Text(Text::Streq))),
     ("unconditionalMatch", "UnconditionalMatch", |_, _| {
         Ok(Kind::UnconditionalMatch)
     }),

@@ -75,6 +75,11 @@ impl Transformation {
             .map(|(_, transformation)| *transformation)
     }
 
+    /// Every transformation, aliases counted twice.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        TABLE.iter().map(|(_, transformation)| *transformation)
+    }
+
     /// The name as ModSecurity prints it.
     pub(crate) fn name(self) -> &'static str {
         TABLE
