@@ -23,6 +23,17 @@ pub mod fuzzing;
 mod libinjection;
 mod operators;
 mod regex;
+#[cfg(feature = "spec")]
+pub mod spec;
 mod syntax;
 mod transformations;
 mod variables;
+
+pub use compile::{Loaded, Loader};
+pub use engine::{
+    Disruption, Intervention, Match, Origin, Outcome, RequestLine, RuleSet, Step, Transaction,
+};
+pub use syntax::Problem;
+
+/// The rule set that ships with the engine, file by file.
+const BASELINE: &[(&str, &str)] = &[];

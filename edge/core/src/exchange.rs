@@ -37,6 +37,8 @@ pub struct Exchange {
     pub decision: Option<Decision>,
     /// Faults of our own that happened on the way.
     pub faults: Vec<crate::Fault>,
+    /// What went wrong between client, gateway and upstream, in words; never a value of theirs.
+    pub error: Option<String>,
     /// Status sent to the client; `None` if nothing was sent.
     pub response_status: Option<u16>,
     /// Address of the upstream server that was used last.
@@ -67,6 +69,7 @@ impl Exchange {
             score: None,
             decision: None,
             faults: Vec::new(),
+            error: None,
             response_status: None,
             upstream: None,
             attempts: 0,

@@ -12,6 +12,7 @@ pub mod finding;
 pub mod head;
 pub mod permit;
 pub mod secret;
+pub mod units;
 pub mod verdict;
 
 pub use diagnostic::{Diagnostic, Level, Position};
@@ -20,4 +21,5 @@ pub use finding::{Finding, Severity};
 pub use head::{Head, HeadError, Version};
 pub use permit::{Passage, Permit};
 pub use secret::Secret;
+pub use units::{ByteSize, HumanDuration, UnitError};
 pub use verdict::{Decision, Fault, Layer, Mode, OnFault, Refusal, Verdict};

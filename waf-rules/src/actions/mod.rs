@@ -1,1 +1,115 @@
-//! actions
+//! The actions rules can name: one enum, one table, with what becomes of each.
+
+mod ctl;
+mod setvar;
+
+pub(crate) use ctl::{Ctl, CtlText, parse_ctl};
+pub(crate) use setvar::{ChangeText, parse_setvar};
+
+/// What the engine does with a known name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Support {
+    /// It runs.
+    Runs,
+    /// It is accepted and has no effect; the note says why that is harmless.
+    Ignored(&'static str),
+    /// A rule that needs it would not do what it says, so it does not load.
+    Refused(&'static str),
+}
+
+macro_rules! actions {
+    ($($name:literal $action:ident $support:expr;)*) => {
+        /// An action.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Action {
+            $(#[doc = $name] $action,)*
+        }
+
+        const TABLE: &[(&str, Action, Support)] = &[
+            $(($name, Action::$action, $support),)*
+        ];
+    };
+}
+
+use Support::{Ignored, Refused, Runs};
+
+const NOT_IN_V3: Support = Ignored("no current engine acts on it");
+const PERSISTENT: Support = Refused("collections that outlive a request are not kept");
+
+actions! {
+    "accuracy" Accuracy Runs;
+    "allow" Allow Runs;
+    "append" Append NOT_IN_V3;
+    "auditlog" AuditLog Runs;
+    "block" Block Runs;
+    "capture" Capture Runs;
+    "chain" Chain Runs;
+    "ctl" Ctl Runs;
+    "deny" Deny Runs;
+    "deprecatevar" DeprecateVar NOT_IN_V3;
+    "drop" Drop Runs;
+    "exec" Exec Refused("rules cannot start programs or scripts");
+    "expirevar" ExpireVar PERSISTENT;
+    "id" Id Runs;
+    "initcol" InitCol Ignored("collections that outlive a request are not kept");
+    "log" Log Runs;
+    "logdata" LogData Runs;
+    "maturity" Maturity Runs;
+    "msg" Msg Runs;
+    "multiMatch" MultiMatch Runs;
+    "noauditlog" NoAuditLog Runs;
+    "nolog" NoLog Runs;
+    "pass" Pass Runs;
+    "pause" Pause NOT_IN_V3;
+    "phase" Phase Runs;
+    "prepend" Prepend NOT_IN_V3;
+    "proxy" Proxy NOT_IN_V3;
+    "redirect" Redirect Runs;
+    "rev" Rev Runs;
+    "sanitiseArg" SanitiseArg NOT_IN_V3;
+    "sanitiseMatched" SanitiseMatched NOT_IN_V3;
+    "sanitiseMatchedBytes" SanitiseMatchedBytes NOT_IN_V3;
+    "sanitiseRequestHeader" SanitiseRequestHeader NOT_IN_V3;
+    "sanitiseResponseHeader" SanitiseResponseHeader NOT_IN_V3;
+    "setenv" SetEnv Refused("rules cannot change the process environment");
+    "setrsc" SetRsc PERSISTENT;
+    "setsid" SetSid PERSISTENT;
+    "setuid" SetUid PERSISTENT;
+    "setvar" SetVar Runs;
+    "severity" Severity Runs;
+    "skip" Skip Runs;
+    "skipAfter" SkipAfter Runs;
+    "status" Status Runs;
+    "t" Transformation Runs;
+    "tag" Tag Runs;
+    "ver" Ver Runs;
+    "xmlns" XmlNs Ignored("only XML:/* and XML://@* are served, which need no prefixes");
+}
+
+impl Action {
+    /// The action called `name`, whatever its letters' case, and what becomes of it.
+    pub(crate) fn from_name(name: &str) -> Option<(Self, Support)> {
+        TABLE
+            .iter()
+            .find(|(known, ..)| known.eq_ignore_ascii_case(name))
+            .map(|(_, action, support)| (*action, *support))
+    }
+
+    /// Every name, for suggestions.
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+        TABLE.iter().map(|(name, ..)| *name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_sorted_and_unique() {
+        for pair in TABLE.windows(2) {
+            let [a, b] = [pair[0].0, pair[1].0].map(str::to_lowercase);
+            assert!(a < b, "{b}");
+        }
+    }
+}

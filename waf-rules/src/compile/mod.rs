@@ -1,1 +1,96 @@
-//! compile
+//! Rule files -> an immutable [`RuleSet`].
+//!
+//! Three steps: the reader turns directives into drafts, updates and removals change the drafts
+//! wherever they were written, and the finisher numbers and links what is left. Problems never stop
+//! the reading: all of them are reported at once, and any of them keeps the rules from loading.
+
+mod action_list;
+mod directives;
+mod draft;
+mod files;
+mod finish;
+mod names;
+mod reader;
+mod selection;
+mod settings;
+mod update;
+
+use std::path::{Path, PathBuf};
+
+use crate::engine::RuleSet;
+use crate::syntax::Problem;
+use reader::Reader;
+
+/// Collects the sources of a rule set and compiles them in the order they were given.
+#[derive(Debug, Default)]
+pub struct Loader {
+    sources: Vec<Origin>,
+}
+
+#[derive(Debug)]
+enum Origin {
+    File(PathBuf),
+    Text { name: String, text: String },
+}
+
+/// A rule set that loaded, and what its author should still know.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The compiled rules.
+    pub rules: RuleSet,
+    /// Directives that were accepted but do nothing here, and the like.
+    pub warnings: Vec<Problem>,
+}
+
+impl Loader {
+    /// A loader without sources.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a SecLang file. `Include` is relative to the including file and may hold globs.
+    #[must_use]
+    pub fn file(mut self, path: &Path) -> Self {
+        self.sources.push(Origin::File(path.to_path_buf()));
+        self
+    }
+
+    /// Adds SecLang text; `name` stands for the file in problems and matches. Paths in it are
+    /// relative to the working directory.
+    #[must_use]
+    pub fn text(mut self, name: &str, text: &str) -> Self {
+        self.sources.push(Origin::Text {
+            name: name.to_owned(),
+            text: text.to_owned(),
+        });
+        self
+    }
+
+    /// Adds the rule set that ships with the engine.
+    #[must_use]
+    pub fn baseline(mut self) -> Self {
+        for (name, text) in crate::BASELINE {
+            self = self.text(name, text);
+        }
+        self
+    }
+
+    /// Compiles everything, or reports every problem at once.
+    ///
+    /// # Errors
+    /// All the problems that keep the rules from running as written.
+    pub fn load(self) -> Result<Loaded, Vec<Problem>> {
+        let mut reader = Reader::default();
+        for source in self.sources {
+            match source {
+                Origin::File(path) => reader.file(&path),
+                Origin::Text { name, text } => reader.text(&name, text),
+            }
+        }
+        finish::finish(reader)
+    }
+}
+
+#[cfg(test)]
+mod tests;

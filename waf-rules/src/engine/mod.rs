@@ -1,1 +1,40 @@
-//! engine
+//! Runs a compiled rule set over one exchange.
+//!
+//! Semantics where ModSecurity and Coraza differ are those the CRS relies on; each file says which.
+//! Nothing here blocks, locks, does I/O or panics on input, and every step is linear in the input.
+
+mod arena;
+mod bits;
+mod cache;
+mod evaluate;
+mod link;
+mod live;
+mod log;
+mod prefilter;
+mod report;
+mod rule;
+mod ruleset;
+mod selector;
+mod state;
+mod target;
+mod template;
+mod transaction;
+mod tx;
+mod values;
+
+pub(crate) use bits::Bits;
+pub(crate) use cache::Pipeline;
+pub(crate) use prefilter::{Group, Scanner, Side};
+pub use report::{Disruption, Intervention, Match, Outcome, Step};
+pub(crate) use rule::{
+    Allow, Change, Check, Control, Disruptive, EngineMode, Exclusion, Filter, Link, Meta, Next,
+    Processor, Rule, SetVar, VarName,
+};
+pub use ruleset::RuleSet;
+pub(crate) use ruleset::{Entry, Scores, Settings};
+pub(crate) use selector::{Selector, Selectors};
+pub(crate) use state::State;
+pub(crate) use target::{Exclude, Pick, Target, TargetSet};
+pub(crate) use template::{Piece, Template};
+pub use transaction::{Origin, RequestLine, Transaction};
+pub(crate) use tx::TxNames;

@@ -76,6 +76,11 @@ impl Operator {
         })
     }
 
+    /// Every name, for suggestions.
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+        TABLE.iter().map(|(name, ..)| *name)
+    }
+
     /// The name as ModSecurity prints it in messages: `Rx`, `Pm`, `DetectSQLi`.
     pub(crate) fn name(&self) -> &'static str {
         self.name

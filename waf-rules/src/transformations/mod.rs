@@ -88,6 +88,11 @@ impl Transformation {
             .map_or("", |(name, _)| *name)
     }
 
+    /// Every name, for suggestions.
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+        TABLE.iter().map(|(name, _)| *name)
+    }
+
     /// Clears `out`, fills it with the transformed `input`, and says whether the two differ.
     pub(crate) fn apply(self, input: &[u8], out: &mut Vec<u8>) -> bool {
         out.clear();

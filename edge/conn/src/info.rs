@@ -1,0 +1,82 @@
+//! What filters can learn about a connection from inside pingora.
+//!
+//! pingora hands a connection's `ProxyDigest` to every session on it; its user data is the only place
+//! for facts of ours. [`connection`] finds them again.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use edge_core::{Connection, Head};
+use pingora::http::ResponseHeader;
+use pingora::protocols::Digest;
+use pingora::protocols::raw_connect::ProxyDigest;
+
+use crate::BodyFault;
+
+/// Facts about a connection, and the head of the request it carries right now.
+#[derive(Debug)]
+pub struct ConnectionInfo {
+    connection: Arc<Connection>,
+    head: Mutex<Option<Head>>,
+}
+
+impl ConnectionInfo {
+    pub(crate) fn new(connection: Arc<Connection>) -> Self {
+        Self {
+            connection,
+            head: Mutex::new(None),
+        }
+    }
+
+    /// Both ends of the connection.
+    #[must_use]
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// The HTTP/1 head as it arrived. The application must take it once per request: a head that
+    /// is still here afterwards means that the engine refused the request, and is recorded so.
+    /// Always `None` on HTTP/2.
+    #[must_use]
+    pub fn take_head(&self) -> Option<Head> {
+        self.head
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    pub(crate) fn set_head(&self, head: Head) {
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner) = Some(head);
+    }
+}
+
+/// The facts about the connection that `digest` belongs to, if it is one of ours.
+#[must_use]
+pub fn connection(digest: &Digest) -> Option<&ConnectionInfo> {
+    let user_data = digest.proxy_digest.as_ref()?.user_data.as_ref()?;
+    user_data
+        .downcast_ref::<Arc<ConnectionInfo>>()
+        .map(AsRef::as_ref)
+}
+
+/// Why reading a request body failed, if it was the client's fault and ours to see.
+#[must_use]
+pub fn body_fault(error: &pingora::Error) -> Option<BodyFault> {
+    let mut cause = error.root_cause().downcast_ref::<io::Error>();
+    while let Some(error) = cause {
+        let inner = error.get_ref()?;
+        if let Some(fault) = inner.downcast_ref::<BodyFault>() {
+            return Some(*fault);
+        }
+        cause = inner
+            .source()
+            .and_then(|source| source.downcast_ref::<io::Error>());
+    }
+    None
+}
+
+/// The digest that carries `info` through pingora; its response is never looked at.
+pub(crate) fn digest(info: Arc<ConnectionInfo>) -> io::Result<ProxyDigest> {
+    let response = ResponseHeader::build(200, Some(0)).map_err(io::Error::other)?;
+    Ok(ProxyDigest::new(Box::new(response), Some(Box::new(info))))
+}

@@ -1,0 +1,187 @@
+//! Why the gate turned a request away, and who is told.
+//!
+//! A refusal is decided before any layer of the pipeline sees the request, so the [`Observer`] is
+//! the only witness: the gateway implements it to write decision records and count metrics. Texts
+//! here never contain bytes of the request.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use edge_core::{Connection, Head, HeadError};
+
+/// Why a request was refused before the pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each message says it")]
+pub enum Reason {
+    #[error("{0}")]
+    Syntax(#[from] HeadError),
+    #[error("request head is too large")]
+    HeadTooLarge,
+    #[error("request target is too long")]
+    TargetTooLong,
+    #[error("request head did not arrive in time")]
+    HeadTimeout,
+    #[error("method is too long")]
+    MethodTooLong,
+    #[error("CONNECT and TRACE are not served")]
+    MethodForbidden,
+    #[error("request target has none of the forms this method allows")]
+    TargetForm,
+    #[error("fragment in the request target")]
+    Fragment,
+    #[error("HTTP/1.1 request without Host")]
+    HostMissing,
+    #[error("invalid Host or authority")]
+    HostInvalid,
+    #[error("Host differs from the authority of the target")]
+    HostMismatch,
+    #[error("field {0} occurs more than once")]
+    Duplicate(&'static str),
+    #[error("Content-Length is not one plain decimal number")]
+    ContentLength,
+    #[error("Transfer-Encoding is not exactly `chunked`")]
+    TransferEncoding,
+    #[error("Transfer-Encoding in HTTP/1.0")]
+    TransferEncodingVersion,
+    #[error("both Content-Length and Transfer-Encoding")]
+    TwoFramings,
+    #[error("field name that can be taken for a protected one")]
+    LookAlike,
+    #[error("Connection nominates a field that must reach the server")]
+    Nomination,
+    #[error("expectation other than 100-continue")]
+    Expectation,
+    #[error("the HTTP engine could not read the request")]
+    Engine,
+}
+
+impl Reason {
+    /// The status the client is answered with.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::HeadTimeout => 408,
+            Self::MethodForbidden => 405,
+            Self::TargetTooLong => 414,
+            Self::Expectation => 417,
+            Self::HeadTooLarge | Self::Syntax(HeadError::TooLarge | HeadError::TooManyFields) => {
+                431
+            }
+            Self::MethodTooLong => 501,
+            _ => 400,
+        }
+    }
+
+    /// A stable label for metrics and records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Syntax(error) => syntax_name(error),
+            Self::HeadTooLarge => "head_too_large",
+            Self::TargetTooLong => "target_too_long",
+            Self::HeadTimeout => "head_timeout",
+            Self::MethodTooLong => "method_too_long",
+            Self::MethodForbidden => "method_forbidden",
+            Self::TargetForm => "target_form",
+            Self::Fragment => "fragment",
+            Self::HostMissing => "host_missing",
+            Self::HostInvalid => "host_invalid",
+            Self::HostMismatch => "host_mismatch",
+            Self::Duplicate(_) => "duplicate_field",
+            Self::ContentLength => "content_length",
+            Self::TransferEncoding => "transfer_encoding",
+            Self::TransferEncodingVersion => "transfer_encoding_version",
+            Self::TwoFramings => "two_framings",
+            Self::LookAlike => "look_alike_field",
+            Self::Nomination => "connection_nomination",
+            Self::Expectation => "expectation",
+            Self::Engine => "engine",
+        }
+    }
+}
+
+const fn syntax_name(error: HeadError) -> &'static str {
+    match error {
+        HeadError::Incomplete => "incomplete",
+        HeadError::TooLarge => "head_too_large",
+        HeadError::TooManyFields => "too_many_fields",
+        HeadError::BareLf => "bare_lf",
+        HeadError::BareCr => "bare_cr",
+        HeadError::RequestLine => "request_line",
+        HeadError::Method => "method",
+        HeadError::Target => "target",
+        HeadError::Version => "version",
+        HeadError::Folded => "folded",
+        HeadError::FieldName => "field_name",
+        HeadError::FieldValue => "field_value",
+        _ => "syntax",
+    }
+}
+
+/// A request the gate refused.
+#[derive(Debug, Clone)]
+pub struct GateRefusal {
+    /// Where it came from.
+    pub connection: Arc<Connection>,
+    /// The head, where the bytes were one.
+    pub head: Option<Head>,
+    /// The bytes as they arrived, at most [`GateRefusal::RAW_MAX`] of them.
+    pub raw: Bytes,
+    /// The status sent.
+    pub status: u16,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl GateRefusal {
+    /// How many bytes of a refused head are kept.
+    pub const RAW_MAX: usize = 8 * 1024;
+}
+
+/// Why a connection was closed before it carried a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TurnedAway {
+    /// Too many connections from this address.
+    AddressCap,
+    /// Too many connections in all.
+    ConnectionCap,
+    /// On a PROXY protocol listener, from a peer that is not listed.
+    ProxyPeer,
+    /// A listed peer sent no valid PROXY header, or not in time.
+    ProxyHeader,
+}
+
+impl TurnedAway {
+    /// A stable label for metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AddressCap => "address_cap",
+            Self::ConnectionCap => "connection_cap",
+            Self::ProxyPeer => "proxy_peer",
+            Self::ProxyHeader => "proxy_header",
+        }
+    }
+}
+
+/// Told about connections and refusals; called on the request path, so it must not block.
+pub trait Observer: Send + Sync {
+    /// A connection is ready for its first request.
+    fn opened(&self, _connection: &Connection) {}
+
+    /// A connection that was [`opened`](Self::opened) is gone.
+    fn closed(&self, _connection: &Connection) {}
+
+    /// A connection was closed before it was opened.
+    fn turned_away(&self, _peer: SocketAddr, _why: TurnedAway) {}
+
+    /// `accept` failed, for example because file descriptors ran out.
+    fn accept_failed(&self, _error: &io::Error) {}
+
+    /// A request was refused.
+    fn refused(&self, refusal: GateRefusal);
+}

@@ -1,0 +1,45 @@
+//! `palisade check`: everything `run` would complain about, without listening.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use edge_audit::Metrics;
+
+use super::VERSION;
+use crate::assemble;
+
+/// Check a configuration: every mistake with file, line, column and a caret.
+///
+/// Loads the rule sets too. Exit code 0 if `palisade run` would start with it, 1 otherwise.
+#[derive(Args)]
+pub(crate) struct CheckArgs {
+    /// The configuration file.
+    #[arg(long, short, value_name = "FILE", env = "PALISADE_CONFIG")]
+    config: PathBuf,
+}
+
+/// Runs the command.
+pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let Some(loaded) = super::load(&args.config) else { return Ok(ExitCode::FAILURE) };
+    match assemble::assemble(Arc::new(loaded.policy), &*Metrics::new(VERSION)?) {
+        Ok(assembled) => {
+            super::show(&assembled.warnings);
+            let gateway = assembled.gateway;
+            writeln!(
+                io::stdout(),
+                "{}: ok ({} routes, {} rules)",
+                args.config.display(),
+                gateway.route_count(),
+                gateway.rule_count()
+            )?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(mistakes) => {
+            super::show(&mistakes);
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! `palisade run`: the gateway in the foreground.
+//!
+//! Everything is loaded and every address bound before the first connection is accepted. SIGHUP or
+//! a changed file reloads, SIGTERM or SIGINT drains and exits 0; a configuration with mistakes never
+//! takes a running gateway down.
+
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use edge_admin::Hosts;
+use edge_audit::{Metrics, Recorder};
+use edge_config::{Loaded, Policy};
+use edge_core::Diagnostic;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::assemble::{self, Assembled, Gateway};
+use crate::listen::Workers;
+use crate::live::State;
+use crate::reload::{self, Watch};
+use crate::serve::Shared;
+use crate::upstreams::resolve;
+
+/// Run the gateway.
+///
+/// With --upstream no configuration file is needed: the default profile with the built-in rules
+/// protects the application at that URL. SIGHUP reloads, SIGTERM drains and exits 0.
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    /// The configuration file.
+    #[arg(long, short, value_name = "FILE", env = "PALISADE_CONFIG", required_unless_present = "upstream")]
+    config: Option<PathBuf>,
+    /// Protect the application at this URL, without a file.
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    upstream: Option<String>,
+    /// Where to listen, with --upstream.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", requires = "upstream")]
+    listen: String,
+    /// Where decision records go, with --upstream: off, stdout, stderr or a file.
+    #[arg(long, value_name = "OUTPUT", default_value = "palisade-audit.jsonl", requires = "upstream")]
+    audit_log: String,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let Some(loaded) = args.load()? else { return Ok(ExitCode::FAILURE) };
+    let started = match Started::new(args, loaded)? {
+        Ok(started) => started,
+        Err(mistakes) => {
+            super::show(&mistakes);
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(started.serve())
+}
+
+impl RunArgs {
+    /// Reads the configuration; `None` if it has mistakes, which have been printed.
+    fn load(&self) -> anyhow::Result<Option<Loaded>> {
+        match (&self.config, &self.upstream) {
+            (Some(path), _) => Ok(super::load(path)),
+            (None, Some(upstream)) => {
+                match edge_config::quick(upstream, &self.listen, &self.audit_log) {
+                    Ok(loaded) => Ok(Some(loaded)),
+                    Err(mistakes) => {
+                        super::show(&mistakes);
+                        Ok(None)
+                    }
+                }
+            }
+            (None, None) => bail!("either --config FILE or --upstream URL is needed"),
+        }
+    }
+}
+
+/// A gateway that is loaded but does not listen yet.
+struct Started {
+    args: RunArgs,
+    policy: Arc<Policy>,
+    files: Vec<PathBuf>,
+    shared: Arc<Shared>,
+    metrics: Arc<Metrics>,
+}
+
+impl Started {
+    fn new(args: RunArgs, loaded: Loaded) -> anyhow::Result<Result<Self, Vec<Diagnostic>>> {
+        let Loaded { policy, files, .. } = loaded;
+        let policy = Arc::new(policy);
+        let metrics = Metrics::new(super::VERSION)?;
+        let assembled = match assemble::assemble(policy.clone(), &metrics) {
+            Ok(assembled) => assembled,
+            Err(mistakes) => return Ok(Err(mistakes)),
+        };
+        super::show(&assembled.warnings);
+        let recorder = Recorder::start(policy.logs(), metrics.records.clone())
+            .context("the decision record cannot be written")?;
+        let files = [files, assembled.files].concat();
+        let gateway = assembled.gateway;
+        let shared = Arc::new(Shared::new(gateway, recorder, metrics.clone())?);
+        Ok(Ok(Self { args, policy, files, shared, metrics }))
+    }
+
+    async fn serve(self) -> anyhow::Result<ExitCode> {
+        let Self { args, policy, files, shared, metrics } = self;
+        let count = policy.workers().or_else(|| std::thread::available_parallelism().ok());
+        let mut workers = Workers::start(count.map_or(1, NonZeroUsize::get), &shared)?;
+        let bound = workers.bind(policy.listeners()).map_err(|(address, error)| {
+            anyhow::anyhow!("cannot listen on {address}: {error}")
+        })?;
+        let (stop_admin, admin_stopped) = watch::channel(false);
+        let live = Arc::new(State::new(metrics.clone()));
+        start_admin(&policy, &live, admin_stopped).await?;
+        resolve_names(&shared.gateway()).await;
+        workers.serve(policy.listeners(), bound)?;
+        metrics.reloads.succeeded(SystemTime::now());
+        live.ready();
+        for address in workers.addresses() {
+            tracing::info!(%address, "listening");
+        }
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut stop = Stop::new()?;
+        let mut watch = Watch::new(files);
+        let mut running = Running { args, shared, workers, live, metrics, generation: 1, drain: policy.drain() };
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => {
+                    running.shared.recorder().reopen();
+                    running.reload(&mut watch).await;
+                }
+                () = watch.changed() => running.reload(&mut watch).await,
+                () = stop.asked() => break,
+            }
+        }
+        let finished = running.stop(&mut stop).await;
+        stop_admin.send_replace(true);
+        Ok(if finished { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+struct Running {
+    args: RunArgs,
+    shared: Arc<Shared>,
+    workers: Workers,
+    live: Arc<State>,
+    metrics: Arc<Metrics>,
+    generation: u64,
+    drain: Duration,
+}
+
+impl Running {
+    /// Loads again; on any mistake everything stays as it was.
+    async fn reload(&mut self, watch: &mut Watch) {
+        let Some(path) = self.args.config.clone() else {
+            tracing::info!("nothing to reload: started without a configuration file");
+            return;
+        };
+        let generation = self.generation + 1;
+        let metrics = self.metrics.clone();
+        let built = tokio::task::spawn_blocking(move || {
+            let Loaded { policy, files, .. } = edge_config::load(&path, &edge_config::ProcessEnv)?;
+            let policy = Arc::new(policy);
+            let mut assembled = assemble::assemble(policy.clone(), &metrics)?;
+            assembled.files.extend(files);
+            Ok::<_, Vec<Diagnostic>>((policy, assembled))
+        })
+        .await;
+        match built {
+            Ok(Ok((policy, assembled))) => match self.adopt(&policy, assembled, watch).await {
+                Ok(()) => tracing::info!(generation, "configuration reloaded"),
+                Err(error) => self.refused(&format!("{error:#}")),
+            },
+            Ok(Err(mistakes)) => {
+                reload::refused(&mistakes);
+                let first = mistakes.first().map(ToString::to_string).unwrap_or_default();
+                self.refused(&first);
+            }
+            Err(_) => self.refused("the configuration loader failed"),
+        }
+    }
+
+    async fn adopt(
+        &mut self,
+        policy: &Policy,
+        assembled: Assembled,
+        watch: &mut Watch,
+    ) -> anyhow::Result<()> {
+        let bound = self
+            .workers
+            .bind(policy.listeners())
+            .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
+        resolve_names(&assembled.gateway).await;
+        self.shared.recorder().configure(policy.logs())?;
+        self.shared.replace(assembled.gateway);
+        self.workers.serve(policy.listeners(), bound)?;
+        watch.follow(assembled.files);
+        self.generation += 1;
+        self.drain = policy.drain();
+        self.metrics.reloads.succeeded(SystemTime::now());
+        self.live.reloaded(self.generation);
+        Ok(())
+    }
+
+    fn refused(&self, why: &str) {
+        tracing::error!(why, "reload refused; the old configuration stays");
+        self.metrics.reloads.failed();
+        self.live.reload_failed(why);
+    }
+
+    /// Drains; true if every request was answered in time and every record written.
+    async fn stop(self, stop: &mut Stop) -> bool {
+        let Self { workers, live, shared, drain, .. } = self;
+        tracing::info!(patience = ?drain, "draining");
+        live.draining();
+        let drained = tokio::task::spawn_blocking(move || workers.drain());
+        let in_time = tokio::select! {
+            _ = drained => true,
+            () = tokio::time::sleep(drain) => false,
+            () = stop.asked() => false,
+        };
+        if !in_time {
+            tracing::warn!("requests were cut off");
+        }
+        let written = shared.recorder().shutdown(RECORD_PATIENCE);
+        let _ = io::stderr().flush();
+        // Threads that still carry requests end with the process.
+        written
+    }
+}
+
+/// Looks names of servers up before the first request needs them, and again while they are used.
+/// A name without an address is no reason not to start: it may get one.
+async fn resolve_names(gateway: &Gateway) {
+    for upstream in gateway.upstreams() {
+        for error in resolve::resolve(&upstream.group).await {
+            tracing::warn!(group = %upstream.group.name(), %error, "server has no address yet");
+        }
+        tokio::spawn(resolve::refresh(Arc::downgrade(&upstream.group), RESOLVE_AGAIN));
+    }
+}
+
+async fn start_admin(
+    policy: &Policy,
+    live: &Arc<State>,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let Some(address) = policy.admin() else { return Ok(()) };
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} (admin)"))?;
+    tracing::info!(address = %listener.local_addr()?, "admin listening");
+    let stopped = async move {
+        // A sender that is gone means the process is ending, too.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    tokio::spawn(edge_admin::serve(listener, live.clone(), Hosts::new([]), stopped));
+    Ok(())
+}
+
+/// The signals that end the gateway; a second one ends it at once.
+struct Stop {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// How often names of servers are looked up again.
+const RESOLVE_AGAIN: Duration = Duration::from_secs(30);
+const RECORD_PATIENCE: Duration = Duration::from_secs(5);

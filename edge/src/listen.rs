@@ -1,0 +1,205 @@
+//! Worker threads, each with a runtime and sockets of its own, and the listeners they serve.
+//!
+//! One thread a core: a connection lives and dies on its thread, so nothing is shared between
+//! cores on the request path but the configuration and counters. A listener whose settings change
+//! keeps its sockets: connections that wait to be accepted are not lost.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use edge_conn::{Listener, ListenerShared, Observer};
+use pingora::server::configuration::ServerConf;
+use tokio::sync::{mpsc, watch};
+
+use crate::proxy::Proxy;
+use crate::serve::Shared;
+
+/// The worker threads and what they listen on.
+pub(crate) struct Workers {
+    shared: Arc<Shared>,
+    threads: Vec<Worker>,
+    open: BTreeMap<SocketAddr, Open>,
+}
+
+struct Worker {
+    orders: mpsc::UnboundedSender<Order>,
+    thread: JoinHandle<()>,
+}
+
+/// A listener that is served right now.
+struct Open {
+    listener: Listener,
+    /// One socket a worker.
+    sockets: Vec<TcpListener>,
+    stop: watch::Sender<bool>,
+}
+
+/// Serve this socket until told to stop.
+struct Order {
+    socket: TcpListener,
+    listener: Arc<ListenerShared>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Workers {
+    /// Starts `count` threads that serve nothing yet.
+    ///
+    /// # Errors
+    /// A thread or its runtime cannot be made.
+    pub(crate) fn start(count: usize, shared: &Arc<Shared>) -> io::Result<Self> {
+        let threads = (0..count)
+            .map(|number| Worker::start(number, shared.clone()))
+            .collect::<io::Result<_>>()?;
+        Ok(Self { shared: shared.clone(), threads, open: BTreeMap::new() })
+    }
+
+    /// Binds what is new in `listeners`; nothing that is served changes yet.
+    ///
+    /// # Errors
+    /// The address that cannot be bound, and why.
+    pub(crate) fn bind(&self, listeners: &[Listener]) -> Result<Bound, (SocketAddr, io::Error)> {
+        let mut sockets = BTreeMap::new();
+        for listener in listeners {
+            let address = listener.address();
+            if !self.open.contains_key(&address) {
+                let bound = bind(address, self.threads.len()).map_err(|error| (address, error))?;
+                sockets.insert(address, bound);
+            }
+        }
+        Ok(Bound { sockets })
+    }
+
+    /// Serves exactly `listeners` from now on; those that are gone finish their requests.
+    ///
+    /// # Errors
+    /// A socket cannot be handed to its worker.
+    pub(crate) fn serve(&mut self, listeners: &[Listener], mut bound: Bound) -> io::Result<()> {
+        let wanted: Vec<SocketAddr> = listeners.iter().map(Listener::address).collect();
+        self.open.retain(|address, open| {
+            let stays = wanted.contains(address);
+            if !stays {
+                open.stop.send_replace(true);
+            }
+            stays
+        });
+        for listener in listeners {
+            let address = listener.address();
+            let before = self.open.remove(&address);
+            if let Some(open) = before.as_ref().filter(|open| open.listener == *listener) {
+                let (listener, sockets) = (open.listener.clone(), clone_all(&open.sockets)?);
+                let stop = open.stop.clone();
+                self.open.insert(address, Open { listener, sockets, stop });
+                continue;
+            }
+            let sockets = match before {
+                Some(open) => {
+                    open.stop.send_replace(true);
+                    open.sockets
+                }
+                None => bound.sockets.remove(&address).unwrap_or_default(),
+            };
+            let open = self.open_listener(listener.clone(), sockets)?;
+            self.open.insert(address, open);
+        }
+        Ok(())
+    }
+
+    /// The addresses that are served, ports resolved.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        let sockets = self.open.values().filter_map(|open| open.sockets.first());
+        sockets.filter_map(|socket| socket.local_addr().ok()).collect()
+    }
+
+    /// Stops accepting, then waits until every request is answered.
+    pub(crate) fn drain(self) {
+        for open in self.open.values() {
+            open.stop.send_replace(true);
+        }
+        for Worker { orders, thread } in self.threads {
+            drop(orders);
+            // A worker that panicked has nothing left to finish.
+            let _ = thread.join();
+        }
+    }
+
+    fn open_listener(&self, listener: Listener, sockets: Vec<TcpListener>) -> io::Result<Open> {
+        let (stop, stopped) = watch::channel(false);
+        let observer: Arc<dyn Observer> = self.shared.clone();
+        let listening = Arc::new(ListenerShared::new(listener.clone(), observer));
+        for (worker, socket) in self.threads.iter().zip(&sockets) {
+            let order = Order {
+                socket: socket.try_clone()?,
+                listener: listening.clone(),
+                stop: stopped.clone(),
+            };
+            worker.orders.send(order).map_err(|_| io::Error::other("a worker thread has ended"))?;
+        }
+        Ok(Open { listener, sockets, stop })
+    }
+}
+
+/// Sockets that are bound but not yet served.
+pub(crate) struct Bound {
+    sockets: BTreeMap<SocketAddr, Vec<TcpListener>>,
+}
+
+impl Worker {
+    fn start(number: usize, shared: Arc<Shared>) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(BLOCKING_THREADS)
+            .thread_keep_alive(Duration::from_secs(60))
+            .build()?;
+        let (orders, mut received) = mpsc::unbounded_channel::<Order>();
+        let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+            runtime.block_on(async move {
+                let mut serving = tokio::task::JoinSet::new();
+                while let Some(order) = received.recv().await {
+                    serving.spawn(serve(order, shared.clone()));
+                    while serving.try_join_next().is_some() {}
+                }
+                while serving.join_next().await.is_some() {}
+            });
+        })?;
+        Ok(Self { orders, thread })
+    }
+}
+
+async fn serve(Order { socket, listener, stop }: Order, shared: Arc<Shared>) {
+    let socket = match tokio::net::TcpListener::from_std(socket) {
+        Ok(socket) => socket,
+        Err(error) => {
+            tracing::error!(%error, "socket cannot be served");
+            return;
+        }
+    };
+    // Tries are counted by `proxy::upstream`, which also knows the budget.
+    let conf = ServerConf { max_retries: MAX_TRIES, ..ServerConf::default() };
+    let mut proxy = pingora::proxy::HttpProxy::new(Proxy { shared }, Arc::new(conf));
+    proxy.handle_init_modules();
+    proxy.h2_options = Some(listener.h2_options());
+    proxy.server_options = Some(listener.server_options());
+    edge_conn::serve(socket, Arc::new(proxy), listener, stop).await;
+}
+
+/// One socket for each worker; the kernel spreads connections over them.
+fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
+    // Sockets that share a port do not collide with one another, so another process on this port
+    // would go unnoticed: ask once without sharing. This also settles a port given as 0.
+    let asked = TcpListener::bind(address)?;
+    let address = asked.local_addr()?;
+    drop(asked);
+    (0..workers.max(1)).map(|_| edge_conn::bind(address)).collect()
+}
+
+fn clone_all(sockets: &[TcpListener]) -> io::Result<Vec<TcpListener>> {
+    sockets.iter().map(TcpListener::try_clone).collect()
+}
+
+/// Threads for big bodies, for each worker.
+const BLOCKING_THREADS: usize = 4;
+const MAX_TRIES: usize = 16;

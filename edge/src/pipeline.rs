@@ -1,0 +1,117 @@
+//! THE ORDER: what a request passes before it may reach an upstream, on one screen.
+//!
+//! Every request takes this way, whatever its protocol; `explain` takes it too. A step that refuses
+//! ends it. Only this file makes a [`Permit`], and no upstream is contacted without one.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use edge_core::{Decision, Exchange, Layer, Passage, Permit, Refusal, Verdict};
+
+use crate::assemble::{Gateway, RouteState};
+use crate::proxy::body::Source;
+use crate::proxy::intercept::Replay;
+use crate::stages::inspect::{self, Looked};
+use crate::stages::waf::Inspection;
+
+/// The request may go on.
+pub(crate) struct Admitted {
+    /// Proof for the upstream call.
+    pub(crate) permit: Permit,
+    /// Where it goes.
+    pub(crate) route: Arc<RouteState>,
+    /// What was taken of the body, to be replayed.
+    pub(crate) replay: Option<Replay>,
+}
+
+/// The request was refused; the exchange says by whom.
+pub(crate) enum Refused {
+    /// Answer with this.
+    Respond(Refusal),
+    /// Close without a word.
+    Drop,
+}
+
+/// Runs the layers in order. `inspection` is left behind for the response phases and the record.
+pub(crate) async fn admit(
+    gateway: &Gateway,
+    exchange: &mut Exchange,
+    body: &mut Source<'_>,
+    inspection: &mut Option<Inspection>,
+    trace: bool,
+) -> Result<Admitted, Refused> {
+    let passage = Passage::begin();
+
+    // Route first: the route names the profile, and the profile says what all other layers do.
+    let route = timed(exchange, Layer::Route, |exchange| route(gateway, exchange))?;
+    let profile = &route.profile;
+
+    // (Access, bots, replay protection and limits stand here: cheap, and they need no body.)
+
+    // Rules of phase 1 before the body is read: a hostile head must not cost us an upload.
+    if let Some(waf) = &profile.waf {
+        *inspection = Some(waf.begin(exchange, trace));
+        let verdict = timed(exchange, Layer::Waf, |exchange| inspect::head(inspection, exchange));
+        settle(exchange, Layer::Waf, verdict)?;
+    }
+
+    // The body is read, decoded and bounded before anybody upstream hears of the request.
+    let started = Instant::now();
+    let looked = inspect::body(body, exchange, inspection.as_ref(), &route).await;
+    exchange.timings.add(Layer::Body, started.elapsed());
+    let Looked { replay, inspected } = settle_body(exchange, looked)?;
+
+    // Rules of phase 2 on the parsed body; also without a body, as SecLang asks.
+    let started = Instant::now();
+    let verdict = inspect::judge(inspection, exchange, inspected).await;
+    exchange.timings.add(Layer::Waf, started.elapsed());
+    settle(exchange, Layer::Waf, verdict)?;
+
+    // (Authentication and guardrails stand here: they may look at a body that is known to be sane.)
+
+    let permit = passage.complete(route.name.clone());
+    Ok(Admitted { permit, route, replay })
+}
+
+/// Finds the route; a request that fits none is nobody's business.
+fn route(gateway: &Gateway, exchange: &mut Exchange) -> Result<Arc<RouteState>, Refused> {
+    let found = exchange.head.as_ref().map_or(Ok(None), |head| gateway.route(head));
+    let found = found.and_then(|route| route.ok_or(Refusal::new(404, "no route matches")));
+    let route = found.map_err(|refusal| refuse(exchange, Layer::Route, refusal))?;
+    exchange.route = Some(route.name.clone());
+    Ok(route)
+}
+
+/// Writes a layer's verdict into the exchange and carries it out.
+fn settle(exchange: &mut Exchange, layer: Layer, verdict: Verdict) -> Result<(), Refused> {
+    match verdict {
+        Verdict::Continue => Ok(()),
+        Verdict::Respond(refusal) => Err(refuse(exchange, layer, refusal)),
+        Verdict::Drop => {
+            exchange.decision =
+                Some(Decision { layer, verdict: Verdict::Drop, enforced: true });
+            Err(Refused::Drop)
+        }
+    }
+}
+
+/// Bounds of a body hold in every mode: they protect the gateway itself.
+fn settle_body(
+    exchange: &mut Exchange,
+    looked: Result<Looked, Refusal>,
+) -> Result<Looked, Refused> {
+    looked.map_err(|refusal| refuse(exchange, Layer::Body, refusal))
+}
+
+fn refuse(exchange: &mut Exchange, layer: Layer, refusal: Refusal) -> Refused {
+    exchange.decision =
+        Some(Decision { layer, verdict: Verdict::Respond(refusal.clone()), enforced: true });
+    Refused::Respond(refusal)
+}
+
+fn timed<T>(exchange: &mut Exchange, layer: Layer, step: impl FnOnce(&mut Exchange) -> T) -> T {
+    let started = Instant::now();
+    let answer = step(exchange);
+    exchange.timings.add(layer, started.elapsed());
+    answer
+}

@@ -1,0 +1,51 @@
+//! Turns what went wrong into the one HTTP status that tells the client whose turn it is.
+
+use edge_core::{Decision, Layer, Refusal, Verdict};
+use pingora::proxy::{FailToProxy, Session};
+use pingora::{Error, ErrorSource, ErrorType};
+
+use super::body::{self, CLIENT_GONE};
+use super::{Context, answer};
+
+/// Answers a request that failed after the pipeline.
+pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
+    let refusal = ctx.refusal.take().unwrap_or_else(|| refusal_for(error));
+    let status = refusal.status;
+    if let Some(exchange) = &mut ctx.exchange {
+        exchange.error.get_or_insert_with(|| refusal.reason.clone().into_owned());
+        let by_body = *error.esource() == ErrorSource::Downstream && status != CLIENT_GONE;
+        if exchange.decision.is_none() && (by_body || status == 413) {
+            exchange.decision = Some(Decision {
+                layer: Layer::Body,
+                verdict: Verdict::Respond(refusal.clone()),
+                enforced: true,
+            });
+        }
+    }
+    if status != CLIENT_GONE {
+        let id = ctx.exchange.as_ref().map(|exchange| exchange.id);
+        // The client may be gone by now; the record says what was meant for it.
+        let _ = answer::refuse(&mut session.downstream_session, &refusal, id).await;
+    }
+    FailToProxy { error_code: status, can_reuse_downstream: false }
+}
+
+fn refusal_for(error: &Error) -> Refusal {
+    use ErrorType::{ConnectTimedout, HTTPStatus, ReadTimedout, TLSHandshakeTimedout, WriteTimedout};
+    match (error.etype(), error.esource()) {
+        (HTTPStatus(503), _) => Refusal::new(503, "no upstream server"),
+        (HTTPStatus(code), _) => Refusal::new(*code, "refused by the proxy"),
+        (_, ErrorSource::Downstream) => match error.etype() {
+            ErrorType::WriteError | WriteTimedout => {
+                Refusal::new(CLIENT_GONE, "client stopped reading")
+            }
+            _ => body::refusal_for(error),
+        },
+        (ConnectTimedout | TLSHandshakeTimedout, _) => {
+            Refusal::new(504, "upstream did not accept the connection in time")
+        }
+        (ReadTimedout | WriteTimedout, _) => Refusal::new(504, "upstream did not answer in time"),
+        (_, ErrorSource::Upstream) => Refusal::new(502, "upstream failed"),
+        (_, ErrorSource::Internal | ErrorSource::Unset) => Refusal::new(500, "gateway failed"),
+    }
+}

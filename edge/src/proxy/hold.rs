@@ -1,0 +1,99 @@
+//! A response that waits for the rules of phase 4.
+//!
+//! Collected until it ends or grows past the rule set's limit, then judged once; what lies beyond
+//! the limit streams on uninspected. Only installed where the rule set asked for response bodies
+//! and the type fits, so event streams and downloads are never held.
+
+use bytes::Bytes;
+use edge_core::{Mode, Refusal, Verdict};
+use pingora::protocols::http::HttpTask;
+
+use super::decode::{self, DecodeLimits};
+use super::intercept::body_of;
+use crate::stages::waf::Inspection;
+
+/// A response being collected.
+pub(crate) struct Hold {
+    inspection: Inspection,
+    mode: Mode,
+    limit: usize,
+    decode: DecodeLimits,
+    encoding: Option<Vec<u8>>,
+    tasks: Vec<HttpTask>,
+    bytes: usize,
+    ended: bool,
+}
+
+/// What became of a held response.
+pub(crate) struct Judged {
+    /// The inspection, back for phase 5.
+    pub(crate) inspection: Inspection,
+    /// The refusal that was sent instead of the response.
+    pub(crate) refusal: Option<Refusal>,
+    /// A fault of the rule engine, to be recorded.
+    pub(crate) fault: Option<edge_core::Fault>,
+}
+
+impl Hold {
+    /// Collects up to `limit` body bytes for `inspection`; `encoding` is the response's
+    /// Content-Encoding, undone before the rules look.
+    pub(crate) fn new(
+        inspection: Inspection,
+        mode: Mode,
+        limit: usize,
+        decode: DecodeLimits,
+        encoding: Option<Vec<u8>>,
+    ) -> Self {
+        Self {
+            inspection,
+            mode,
+            limit,
+            decode,
+            encoding,
+            tasks: Vec::new(),
+            bytes: 0,
+            ended: false,
+        }
+    }
+
+    /// Adds tasks; true once the response is ready to be judged.
+    pub(super) fn push(&mut self, tasks: Vec<HttpTask>) -> bool {
+        for task in tasks {
+            if let HttpTask::Body(Some(bytes), _) = &task {
+                self.bytes += bytes.len();
+            }
+            self.ended |= task.is_end();
+            self.tasks.push(task);
+        }
+        self.ended || self.bytes >= self.limit
+    }
+
+    /// Runs phase 4 and gives the collected tasks back.
+    pub(super) async fn judge(self) -> (Vec<HttpTask>, Judged) {
+        let raw = body_of(&self.tasks);
+        let body = self.plain(&raw);
+        let whole = self.ended && self.bytes <= self.limit;
+        let body = body.slice(..body.len().min(self.limit));
+        let on_fault = self.inspection.on_fault();
+        let (inspection, verdict) = self.inspection.response_body(body, whole).await;
+        let (refusal, fault) = match verdict {
+            Ok(Verdict::Continue) => (None, None),
+            Ok(Verdict::Respond(refusal)) => (Some(refusal), None),
+            Ok(Verdict::Drop) => (Some(Refusal::new(403, "response dropped by rule")), None),
+            Err(fault) => (on_fault.refusal(), Some(fault)),
+        };
+        let refusal = refusal.filter(|_| self.mode == Mode::Block);
+        (self.tasks, Judged { inspection, refusal, fault })
+    }
+
+    /// Gives the inspection back without a verdict: the response never came to its end.
+    pub(super) fn abandon(self) -> Judged {
+        Judged { inspection: self.inspection, refusal: None, fault: None }
+    }
+
+    /// The body without its content coding; undecodable bodies are inspected as they are.
+    fn plain(&self, raw: &Bytes) -> Bytes {
+        let Some(encoding) = &self.encoding else { return raw.clone() };
+        decode::decode(encoding, raw, self.ended, self.decode).unwrap_or_else(|_| raw.clone())
+    }
+}

@@ -1,0 +1,164 @@
+//! Between pingora and the pipeline: one request from its head to its record.
+//!
+//! pingora calls the phases of [`ProxyHttp`]; each hands the work to one function of this folder.
+//! Everything that is decided about a request is decided in `pipeline.rs` before an upstream is
+//! chosen; nothing here may let a request pass.
+
+pub(crate) mod answer;
+pub(crate) mod body;
+pub(crate) mod decode;
+pub(crate) mod failure;
+pub(crate) mod headers;
+pub(crate) mod hold;
+pub(crate) mod intercept;
+pub(crate) mod record;
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod stream;
+pub(crate) mod upstream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use edge_core::{Exchange, Permit, Refusal};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, Result};
+
+use crate::assemble::{Gateway, RouteState};
+use crate::serve::Shared;
+use crate::stages::waf::Inspection;
+use crate::upstreams::Lease;
+
+/// The gateway as pingora sees it; one for each worker thread.
+pub(crate) struct Proxy {
+    /// What all workers share.
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// State of one request between pingora's phases.
+#[derive(Default)]
+pub(crate) struct Context {
+    /// Created with the head; taken by the record.
+    exchange: Option<Box<Exchange>>,
+    /// The configuration this request began with; a reload does not change it.
+    gateway: Option<Arc<Gateway>>,
+    inspection: Option<Inspection>,
+    intercept: Option<intercept::Handle>,
+    route: Option<Arc<RouteState>>,
+    /// Without it no upstream is chosen.
+    permit: Option<Permit>,
+    /// The server being tried.
+    lease: Option<Lease>,
+    /// A refusal found on the response, to be sent in its place.
+    refusal: Option<Refusal>,
+    /// Body bytes given to the upstream being tried.
+    forwarded: u64,
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context::default()
+    }
+
+    /// No modules: what pingora would add (compression) is not ours to do yet.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+        request::admit(&self.shared, session, ctx).await
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        request::count_body(body.as_ref(), ctx)
+    }
+
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        ctx: &mut Context,
+    ) -> Result<Box<HttpPeer>> {
+        upstream::choose(ctx)
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        let (Some(exchange), Some(gateway)) = (&ctx.exchange, &ctx.gateway) else { return Ok(()) };
+        headers::forward(request, exchange, gateway.trusts(exchange.connection.client))?;
+        headers::host(request, ctx.route.as_deref(), ctx.lease.as_ref())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        response::inspect(session, response, ctx)
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _end: bool,
+        _ctx: &mut Context,
+    ) -> Result<Option<Duration>> {
+        Ok(None)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Context,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        upstream::connect_failed(ctx, error)
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut Context,
+        reused: bool,
+    ) -> Box<Error> {
+        upstream::exchange_failed(session, ctx, error, reused)
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        ctx: &mut Context,
+    ) -> FailToProxy {
+        failure::answer(session, error, ctx).await
+    }
+
+    /// Our own record says more, and without the request line's values.
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Context, _error: &Error) -> bool {
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
+        record::write(&self.shared, session, error, ctx);
+    }
+}

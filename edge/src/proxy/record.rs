@@ -1,0 +1,53 @@
+//! The end of a request: phase 5, then exactly one decision record.
+
+use edge_core::{Decision, Layer, Verdict};
+use pingora::Error;
+use pingora::proxy::Session;
+
+use super::Context;
+use super::intercept::Handle;
+use crate::serve::Shared;
+
+/// Finishes the exchange and hands it to the recorder.
+pub(super) fn write(
+    shared: &Shared,
+    session: &mut Session,
+    error: Option<&Error>,
+    ctx: &mut Context,
+) {
+    if let Some(handle) = ctx.intercept.take() {
+        take_off(&handle, session, ctx);
+    }
+    // A request that pingora refused before the pipeline has no exchange; it made no record yet.
+    let (Some(mut exchange), Some(gateway)) = (ctx.exchange.take(), ctx.gateway.take()) else {
+        return;
+    };
+    exchange.response_status =
+        session.response_written().map(|response| response.status.as_u16());
+    exchange.bytes_in = exchange.bytes_in.max(session.body_bytes_read() as u64);
+    exchange.bytes_out = session.body_bytes_sent() as u64;
+    if let Some(error) = error {
+        exchange.error.get_or_insert_with(|| error.reason_str().to_owned());
+    }
+    if let Some(inspection) = ctx.inspection.take() {
+        inspection.finish(&mut exchange);
+    }
+    exchange.timings.total = exchange.started.elapsed();
+    shared.record(&gateway, ctx.route.as_deref(), exchange);
+}
+
+/// Takes the intercept off and notes what became of a held response.
+fn take_off(handle: &Handle, session: &mut Session, ctx: &mut Context) {
+    handle.remove(&mut session.downstream_session);
+    let Some(judged) = handle.judged() else { return };
+    ctx.inspection = Some(judged.inspection);
+    let Some(exchange) = &mut ctx.exchange else { return };
+    exchange.faults.extend(judged.fault);
+    if let Some(refusal) = judged.refusal {
+        exchange.decision = Some(Decision {
+            layer: Layer::Response,
+            verdict: Verdict::Respond(refusal),
+            enforced: true,
+        });
+    }
+}

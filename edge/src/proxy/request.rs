@@ -1,0 +1,126 @@
+//! The request side: from pingora's session to the pipeline and back.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use edge_core::{Connection, Decision, Exchange, Head, Layer, Refusal, Verdict, Version};
+use http::header;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+
+use super::body::{CLIENT_GONE, Source};
+use super::intercept::Handle;
+use super::stream::{self, Upgrade};
+use super::{Context, answer};
+use crate::pipeline::{self, Admitted, Refused};
+use crate::serve::Shared;
+
+/// Runs the pipeline; true if the request has been answered.
+pub(super) async fn admit(
+    shared: &Shared,
+    session: &mut Session,
+    ctx: &mut Context,
+) -> Result<bool> {
+    let gateway = shared.gateway();
+    let (connection, head) = arrived(session);
+    let mut exchange = Box::new(Exchange::new(shared.next_id(), connection, head));
+    if let Some(head) = &exchange.head {
+        exchange.client = gateway.client(exchange.connection.client, head);
+    }
+    let refused = match prepare(session, &exchange) {
+        Ok(()) => {
+            let mut body = Source::Client(session);
+            let admitted =
+                pipeline::admit(&gateway, &mut exchange, &mut body, &mut ctx.inspection, false);
+            match admitted.await {
+                Ok(Admitted { permit, route, replay }) => {
+                    if replay.is_some() {
+                        ctx.intercept =
+                            Some(Handle::install(&mut session.downstream_session, replay));
+                    }
+                    ctx.permit = Some(permit);
+                    ctx.route = Some(route);
+                    None
+                }
+                Err(refused) => Some(refused),
+            }
+        }
+        Err(refusal) => {
+            exchange.decision = Some(Decision {
+                layer: Layer::Gate,
+                verdict: Verdict::Respond(refusal.clone()),
+                enforced: true,
+            });
+            Some(Refused::Respond(refusal))
+        }
+    };
+    let id = exchange.id;
+    ctx.exchange = Some(exchange);
+    ctx.gateway = Some(gateway);
+    let Some(refused) = refused else { return Ok(false) };
+    match refused {
+        Refused::Respond(refusal) if refusal.status != CLIENT_GONE => {
+            answer::refuse(&mut session.downstream_session, &refusal, Some(id)).await?;
+        }
+        Refused::Respond(_) | Refused::Drop => {
+            session.downstream_session.set_keepalive(None);
+            session.downstream_session.shutdown().await;
+        }
+    }
+    Ok(true)
+}
+
+/// Counts body bytes on their way to the upstream against the profile's limit.
+pub(super) fn count_body(body: Option<&Bytes>, ctx: &mut Context) -> Result<()> {
+    let (Some(body), Some(route)) = (body, &ctx.route) else { return Ok(()) };
+    ctx.forwarded += body.len() as u64;
+    let limit = route.profile.body.limit;
+    if limit > 0 && ctx.forwarded > limit {
+        ctx.refusal = Some(Refusal::new(413, "body longer than accepted"));
+        return Err(Error::explain(ErrorType::HTTPStatus(413), "body longer than accepted"));
+    }
+    Ok(())
+}
+
+/// Takes a bogus `Upgrade` off before anything acts on it.
+fn prepare(session: &mut Session, exchange: &Exchange) -> Result<(), Refusal> {
+    let Some(head) = &exchange.head else {
+        return Err(Refusal::new(400, "malformed request head"));
+    };
+    if stream::upgrade(head)? == Upgrade::Bogus {
+        session.req_header_mut().remove_header(&header::UPGRADE);
+    }
+    Ok(())
+}
+
+/// What our accept loop knows of the connection, and the head as it arrived; HTTP/2 heads are put
+/// into the same form.
+fn arrived(session: &Session) -> (Arc<Connection>, Option<Head>) {
+    let info = session.digest().and_then(edge_conn::connection);
+    let connection = info.map_or_else(
+        || {
+            let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+            Arc::new(Connection { peer: unknown, client: unknown, local: unknown })
+        },
+        |info| info.connection().clone(),
+    );
+    if !session.is_http2() {
+        return (connection, info.and_then(|info| info.take_head()));
+    }
+    let request = session.req_header();
+    let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
+    let authority = request
+        .uri
+        .authority()
+        .filter(|_| !request.headers.contains_key(header::HOST))
+        .map(|authority| (&b"host"[..], authority.as_str().as_bytes()));
+    let fields = request.headers.iter().map(|(name, value)| (name.as_ref(), value.as_bytes()));
+    let head = Head::from_parts(
+        request.method.as_str().as_bytes(),
+        target.as_bytes(),
+        Version::Http2,
+        authority.into_iter().chain(fields),
+    );
+    (connection, Some(head))
+}

@@ -1,0 +1,147 @@
+//! The directives rule files can hold: one enum, one table, with what becomes of each.
+
+use crate::actions::Support;
+
+macro_rules! directives {
+    ($($name:literal $directive:ident $support:expr;)*) => {
+        /// A directive.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Directive {
+            $(#[doc = $name] $directive,)*
+        }
+
+        const TABLE: &[(&str, Directive, Support)] = &[
+            $(($name, Directive::$directive, $support),)*
+        ];
+    };
+}
+
+use Support::{Ignored, Refused, Runs};
+
+const RECORDS: Support = Ignored("the host writes the decision record");
+const LINEAR: Support = Ignored("regular expressions are matched in linear time");
+const UPLOADS: Support = Ignored("uploads are never written to disk");
+const MEMORY: Support = Ignored("the host bounds memory");
+const CONNECTIONS: Support = Ignored("the host limits connections");
+const HASHES: Support = Ignored("hash enforcement is not part of the engine");
+const NO_ENGINE: Support = Ignored("no current engine acts on it");
+const REMOTE: Support = Refused("rules are read from local files only");
+
+directives! {
+    "Include" Include Runs;
+    "SecAction" SecAction Runs;
+    "SecArgumentSeparator" SecArgumentSeparator Runs;
+    "SecArgumentsLimit" SecArgumentsLimit Runs;
+    "SecAuditEngine" SecAuditEngine RECORDS;
+    "SecAuditLog" SecAuditLog RECORDS;
+    "SecAuditLog2" SecAuditLog2 RECORDS;
+    "SecAuditLogDirMode" SecAuditLogDirMode RECORDS;
+    "SecAuditLogFileMode" SecAuditLogFileMode RECORDS;
+    "SecAuditLogFormat" SecAuditLogFormat RECORDS;
+    "SecAuditLogParts" SecAuditLogParts RECORDS;
+    "SecAuditLogPrefix" SecAuditLogPrefix RECORDS;
+    "SecAuditLogRelevantStatus" SecAuditLogRelevantStatus RECORDS;
+    "SecAuditLogStorageDir" SecAuditLogStorageDir RECORDS;
+    "SecAuditLogType" SecAuditLogType RECORDS;
+    "SecCacheTransformations" SecCacheTransformations Ignored("transformations are always cached");
+    "SecChrootDir" SecChrootDir NO_ENGINE;
+    "SecCollectionTimeout" SecCollectionTimeout NO_ENGINE;
+    "SecComponentSignature" SecComponentSignature Runs;
+    "SecConnEngine" SecConnEngine CONNECTIONS;
+    "SecConnReadStateLimit" SecConnReadStateLimit CONNECTIONS;
+    "SecConnWriteStateLimit" SecConnWriteStateLimit CONNECTIONS;
+    "SecContentInjection" SecContentInjection NO_ENGINE;
+    "SecCookieFormat" SecCookieFormat Runs;
+    "SecCookieV0Separator" SecCookieV0Separator Refused("cookies are separated by `;` only");
+    "SecDataDir" SecDataDir NO_ENGINE;
+    "SecDataset" SecDataset Refused("data sets are a Coraza extension; use @pmFromFile");
+    "SecDebugLog" SecDebugLog Ignored("the host writes logs");
+    "SecDebugLogLevel" SecDebugLogLevel Ignored("the host writes logs");
+    "SecDefaultAction" SecDefaultAction Runs;
+    "SecDisableBackendCompression" SecDisableBackendCompression Ignored("the host decodes bodies");
+    "SecGeoLookupDb" SecGeoLookupDb Ignored("there is no @geoLookup here");
+    "SecGsbLookupDb" SecGsbLookupDb NO_ENGINE;
+    "SecGuardianLog" SecGuardianLog NO_ENGINE;
+    "SecHashEngine" SecHashEngine HASHES;
+    "SecHashKey" SecHashKey HASHES;
+    "SecHashMethodPm" SecHashMethodPm HASHES;
+    "SecHashMethodRx" SecHashMethodRx HASHES;
+    "SecHashParam" SecHashParam HASHES;
+    "SecHttpBlKey" SecHttpBlKey Ignored("there is no @rbl here");
+    "SecIgnoreRuleCompilationErrors" SecIgnoreRuleCompilationErrors
+        Refused("a rule that does not compile is never dropped silently");
+    "SecInterceptOnError" SecInterceptOnError NO_ENGINE;
+    "SecMarker" SecMarker Runs;
+    "SecPcreMatchLimit" SecPcreMatchLimit LINEAR;
+    "SecPcreMatchLimitRecursion" SecPcreMatchLimitRecursion LINEAR;
+    "SecRemoteRules" SecRemoteRules REMOTE;
+    "SecRemoteRulesFailAction" SecRemoteRulesFailAction REMOTE;
+    "SecRequestBodyAccess" SecRequestBodyAccess Runs;
+    "SecRequestBodyInMemoryLimit" SecRequestBodyInMemoryLimit MEMORY;
+    "SecRequestBodyJsonDepthLimit" SecRequestBodyJsonDepthLimit Runs;
+    "SecRequestBodyLimit" SecRequestBodyLimit Runs;
+    "SecRequestBodyLimitAction" SecRequestBodyLimitAction Runs;
+    "SecRequestBodyNoFilesLimit" SecRequestBodyNoFilesLimit Runs;
+    "SecResponseBodyAccess" SecResponseBodyAccess Runs;
+    "SecResponseBodyJsonDepthLimit" SecResponseBodyJsonDepthLimit
+        Ignored("response bodies are not parsed");
+    "SecResponseBodyLimit" SecResponseBodyLimit Runs;
+    "SecResponseBodyLimitAction" SecResponseBodyLimitAction Runs;
+    "SecResponseBodyMimeType" SecResponseBodyMimeType Runs;
+    "SecResponseBodyMimeTypesClear" SecResponseBodyMimeTypesClear Runs;
+    "SecRule" SecRule Runs;
+    "SecRuleEngine" SecRuleEngine Runs;
+    "SecRuleInheritance" SecRuleInheritance NO_ENGINE;
+    "SecRulePerfTime" SecRulePerfTime NO_ENGINE;
+    "SecRuleRemoveById" SecRuleRemoveById Runs;
+    "SecRuleRemoveByMsg" SecRuleRemoveByMsg Runs;
+    "SecRuleRemoveByTag" SecRuleRemoveByTag Runs;
+    "SecRuleScript" SecRuleScript Refused("rules cannot start programs or scripts");
+    "SecRuleUpdateActionById" SecRuleUpdateActionById Runs;
+    "SecRuleUpdateTargetById" SecRuleUpdateTargetById Runs;
+    "SecRuleUpdateTargetByMsg" SecRuleUpdateTargetByMsg Runs;
+    "SecRuleUpdateTargetByTag" SecRuleUpdateTargetByTag Runs;
+    "SecRxPreFilter" SecRxPreFilter Ignored("the prefilter is always on");
+    "SecSensorId" SecSensorId NO_ENGINE;
+    "SecServerSignature" SecServerSignature Ignored("the host writes response headers");
+    "SecStatusEngine" SecStatusEngine NO_ENGINE;
+    "SecStreamInBodyInspection" SecStreamInBodyInspection NO_ENGINE;
+    "SecStreamOutBodyInspection" SecStreamOutBodyInspection NO_ENGINE;
+    "SecTmpDir" SecTmpDir UPLOADS;
+    "SecTmpSaveUploadedFiles" SecTmpSaveUploadedFiles UPLOADS;
+    "SecUnicodeMap" SecUnicodeMap Ignored("t:urlDecodeUni has its own table");
+    "SecUnicodeMapFile" SecUnicodeMapFile Ignored("t:urlDecodeUni has its own table");
+    "SecUploadDir" SecUploadDir UPLOADS;
+    "SecUploadFileLimit" SecUploadFileLimit Runs;
+    "SecUploadFileMode" SecUploadFileMode UPLOADS;
+    "SecUploadKeepFiles" SecUploadKeepFiles UPLOADS;
+    "SecWebAppId" SecWebAppId Ignored("it namespaces collections that outlive a request");
+    "SecXmlExternalEntity" SecXmlExternalEntity Ignored("external entities are never fetched");
+}
+
+impl Directive {
+    /// The directive called `name`, whatever its letters' case, and what becomes of it.
+    pub(crate) fn from_name(name: &str) -> Option<(Self, Support)> {
+        TABLE
+            .iter()
+            .find(|(known, ..)| known.eq_ignore_ascii_case(name))
+            .map(|(_, directive, support)| (*directive, *support))
+    }
+
+    /// Every name, for suggestions.
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+        TABLE.iter().map(|(name, ..)| *name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_sorted_and_unique() {
+        for pair in TABLE.windows(2) {
+            assert!(pair[0].0 < pair[1].0, "{}", pair[1].0);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The bytes of one transaction: everything a rule can look at lies in one growing buffer.
+//!
+//! Values are ranges of it, so a value is copied once when it arrives and never again. Growth is
+//! bounded: what does not fit is cut, and the cut is remembered.
+
+/// A transaction never holds more than this.
+const LIMIT: usize = 512 << 20;
+
+/// A range of an [`Arena`]; the default is the empty text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Text {
+    start: u32,
+    len: u32,
+}
+
+impl Text {
+    pub(crate) fn len(self) -> usize {
+        self.len as usize
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    /// The part of the text that starts at `from` and is `len` long, cut to the text.
+    pub(crate) fn part(self, from: usize, len: usize) -> Self {
+        let from = from.min(self.len());
+        let len = len.min(self.len() - from);
+        Self {
+            start: self.start.saturating_add(narrow(from)),
+            len: narrow(len),
+        }
+    }
+}
+
+/// The buffer.
+#[derive(Debug, Default)]
+pub(crate) struct Arena {
+    bytes: Vec<u8>,
+}
+
+impl Arena {
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(capacity),
+        }
+    }
+
+    /// Copies `bytes` in, as far as the limit allows.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Text {
+        let room = LIMIT.saturating_sub(self.bytes.len());
+        let kept = bytes.get(..room).unwrap_or(bytes);
+        let text = Text {
+            start: narrow(self.bytes.len()),
+            len: narrow(kept.len()),
+        };
+        self.bytes.extend_from_slice(kept);
+        text
+    }
+
+    /// Writes a number in decimal.
+    pub(crate) fn push_number(&mut self, number: i64) -> Text {
+        let mut digits = [0_u8; 20];
+        let mut left = digits.len();
+        let mut rest = number.unsigned_abs();
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+            rest /= 10;
+            left -= 1;
+            if rest == 0 {
+                break;
+            }
+        }
+        if number < 0 {
+            left = left.saturating_sub(1);
+            if let Some(sign) = digits.get_mut(left) {
+                *sign = b'-';
+            }
+        }
+        self.push(digits.get(left..).unwrap_or(b"0"))
+    }
+
+    /// The bytes of `text`.
+    pub(crate) fn get(&self, text: Text) -> &[u8] {
+        let start = text.start as usize;
+        self.bytes.get(start..start + text.len()).unwrap_or(&[])
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Forgets everything pushed since the arena had this length; texts from then on dangle
+    /// harmlessly (they read as other bytes or as nothing).
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.bytes.truncate(len);
+    }
+}
+
+/// Offsets stay below [`LIMIT`], which fits.
+fn narrow(offset: usize) -> u32 {
+    u32::try_from(offset).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_come_back_and_parts_stay_inside() {
+        let mut arena = Arena::default();
+        let first = arena.push(b"hello");
+        let second = arena.push(b"world");
+        assert_eq!(arena.get(first), b"hello");
+        assert_eq!(arena.get(second.part(1, 3)), b"orl");
+        assert_eq!(arena.get(first.part(3, 100)), b"lo");
+        assert_eq!(arena.get(Text::default()), b"");
+    }
+
+    #[test]
+    fn numbers_are_written_in_decimal() {
+        let mut arena = Arena::default();
+        for number in [0, 7, 10, -5, i64::MAX, i64::MIN] {
+            let text = arena.push_number(number);
+            assert_eq!(arena.get(text), number.to_string().as_bytes());
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! One phase: walks its rules in load order, runs chains, and follows skips and interventions.
+
+use super::link::run_link;
+use super::log::report;
+use super::prefilter::{Side, group_may_match};
+use super::report::{Disruption, Intervention};
+use super::rule::{Allow, Control, Disruptive, EngineMode, Next, Rule};
+use super::ruleset::{Entry, RuleSet};
+use super::state::State;
+use super::template::LOG_LIMIT;
+
+/// Runs the rules of `phase`, 1 to 5.
+pub(crate) fn run_phase(rules: &RuleSet, state: &mut State, phase: u8) {
+    if state.engine == EngineMode::Off || skipped(state, phase) {
+        return;
+    }
+    state.values.seal(&rules.selectors, &state.arena);
+    state.cache.new_phase();
+    state.side = Side::of_phase(phase);
+    let Some(program) = rules.phases.get(usize::from(phase).wrapping_sub(1)) else {
+        return;
+    };
+    let mut at = 0;
+    while let Some(entry) = program.get(at) {
+        at += 1;
+        if entry.group != Entry::ALWAYS && !group_may_match(rules, state, entry.group, entry.bit) {
+            continue;
+        }
+        if state.removed.contains(entry.rule as usize) {
+            continue;
+        }
+        let Some(rule) = rules.rules.get(entry.rule as usize) else {
+            continue;
+        };
+        state.running = entry.rule;
+        if !run_chain(rules, state, rule) {
+            continue;
+        }
+        conclude(rules, state, rule);
+        if phase < 5 && (state.intervention.is_some() || state.allowed.is_some()) {
+            break;
+        }
+        if state.engine == EngineMode::Off {
+            break;
+        }
+        match rule.next {
+            Next::Following => {}
+            Next::Skip(count) => at = at.saturating_add(count),
+            Next::Jump(target) => at = at.max(target),
+        }
+    }
+    if state.allowed == Some(Allow::Phase) {
+        state.allowed = None;
+    }
+}
+
+/// True if an earlier `allow` or intervention reaches into this phase.
+fn skipped(state: &State, phase: u8) -> bool {
+    let allowed = match state.allowed {
+        Some(Allow::Request) => phase <= 2,
+        Some(Allow::All) => true,
+        Some(Allow::Phase) | None => false,
+    };
+    phase < 5 && (state.intervention.is_some() || allowed)
+}
+
+/// True if every link matched.
+fn run_chain(rules: &RuleSet, state: &mut State, rule: &Rule) -> bool {
+    state.previous.clear();
+    for link in &rule.links {
+        state.current.clear();
+        if !run_link(rules, state, link) {
+            return false;
+        }
+        std::mem::swap(&mut state.previous, &mut state.current);
+    }
+    true
+}
+
+/// Runs what happens once when a rule has matched.
+fn conclude(rules: &RuleSet, state: &mut State, rule: &Rule) {
+    for link in &rule.links {
+        for control in &link.controls {
+            apply(state, control);
+        }
+        if let Some(severity) = link.severity {
+            state.highest_severity = state.highest_severity.min(severity);
+        }
+    }
+    let message = if rule.logged {
+        report(rules, state, rule)
+    } else {
+        String::new()
+    };
+    if rule.phase < 5
+        && let Some(disruption) = &rule.disruption
+    {
+        disrupt(rules, state, rule, disruption, message);
+    }
+}
+
+fn disrupt(
+    rules: &RuleSet,
+    state: &mut State,
+    rule: &Rule,
+    disruption: &Disruptive,
+    message: String,
+) {
+    let action = match disruption {
+        Disruptive::Allow(reach) => {
+            if state.engine == EngineMode::On {
+                state.allowed = Some(*reach);
+            }
+            return;
+        }
+        Disruptive::Deny => Disruption::Deny,
+        Disruptive::Drop => Disruption::Drop,
+        Disruptive::Redirect(location) => {
+            let mut text = Vec::new();
+            location.expand(rules, state, LOG_LIMIT, &mut text);
+            // A line break in a location would be a second header.
+            text.retain(|byte| !byte.is_ascii_control());
+            Disruption::Redirect(String::from_utf8_lossy(&text).into_owned())
+        }
+    };
+    let intervention = Intervention {
+        status: rule.status,
+        action,
+        rule_id: rule.id,
+        message,
+    };
+    if state.engine == EngineMode::On {
+        state.intervention = Some(intervention);
+    } else if state.would_block.is_none() {
+        state.would_block = Some(intervention);
+    }
+}
+
+fn apply(state: &mut State, control: &Control) {
+    match control {
+        // Rules may switch the engine down, never past what the host decided.
+        Control::RuleEngine(EngineMode::On) => {
+            if !state.detection_only {
+                state.engine = EngineMode::On;
+            }
+        }
+        Control::RuleEngine(mode) => state.engine = *mode,
+        Control::RequestBodyAccess(on) => state.request_body_access = *on,
+        Control::ResponseBodyAccess(on) => state.response_body_access = *on,
+        Control::RequestBodyProcessor(processor) => state.processor = Some(*processor),
+        Control::ForceRequestBody(on) => state.force_request_body = *on,
+        Control::RemoveRules(removed) => state.removed.union(removed),
+        Control::RemoveTarget(number) => {
+            if !state.exclusions.contains(number) {
+                state.exclusions.push(*number);
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! One link of a chain: every value of its targets, transformed, against its operator.
+//!
+//! Captures, `MATCHED_VAR` and `setvar` happen at each matching value, at once, even if the chain
+//! fails later: anomaly scores count values, not rules.
+
+use super::cache::Transformed;
+use super::prefilter::{output_may_match, resolve};
+use super::rule::{Change, Check, Link, SetVar, VarName};
+use super::ruleset::RuleSet;
+use super::state::{Hit, State};
+use super::target::{Item, collect, picks};
+use super::template::VALUE_LIMIT;
+use crate::operators::leading_number;
+
+/// True if the link matched at least one value.
+pub(crate) fn run_link(rules: &RuleSet, state: &mut State, link: &Link) -> bool {
+    let Some(check) = &link.check else {
+        set_variables(rules, state, &link.setvars);
+        return true;
+    };
+    let Some(set) = rules.targets.get(link.targets as usize) else {
+        return false;
+    };
+    let mut argument = std::mem::take(&mut state.argument);
+    argument.clear();
+    match &check.template {
+        Some(template) => template.expand(rules, state, VALUE_LIMIT, &mut argument),
+        None => argument.extend_from_slice(check.argument.as_bytes()),
+    }
+    let before = state.current.len();
+    if set.fixed {
+        let (from, to) = resolve(rules, state, link.targets);
+        for index in from..to {
+            let Some(item) = state.cache.items.get(index as usize).copied() else {
+                break;
+            };
+            test_item(rules, state, link, check, &argument, &item);
+        }
+    } else {
+        let mut items = std::mem::take(&mut state.live_items);
+        items.clear();
+        collect(rules, state, set, &mut items);
+        for item in &items {
+            test_item(rules, state, link, check, &argument, item);
+        }
+        state.live_items = items;
+    }
+    state.argument = argument;
+    state.current.len() > before
+}
+
+fn test_item(
+    rules: &RuleSet,
+    state: &mut State,
+    link: &Link,
+    check: &Check,
+    argument: &[u8],
+    item: &Item,
+) {
+    if !state.exclusions.is_empty() && excluded(rules, state, item) {
+        return;
+    }
+    if link.multi_match {
+        let stages = state
+            .cache
+            .stages(rules, &mut state.arena, item, link.pipeline);
+        for stage in stages {
+            test_text(rules, state, link, check, argument, item, stage);
+        }
+    } else {
+        let kept = state.arena.len();
+        let hits = state.current.len();
+        let transformed = state
+            .cache
+            .transform(rules, &mut state.arena, item, link.pipeline);
+        test_text(rules, state, link, check, argument, item, transformed);
+        if transformed.output.is_none() && state.current.len() == hits {
+            state.arena.truncate(kept);
+        }
+    }
+}
+
+fn test_text(
+    rules: &RuleSet,
+    state: &mut State,
+    link: &Link,
+    check: &Check,
+    argument: &[u8],
+    item: &Item,
+    transformed: Transformed,
+) {
+    if let Some(filter) = link.filter {
+        let side = state.side;
+        if !output_may_match(&state.cache, side, transformed.output, filter.bit) {
+            return;
+        }
+    }
+    let value = state.arena.get(transformed.text);
+    let captures = (link.capture && !check.negated).then_some(&mut state.captures);
+    let capturing = captures.is_some();
+    if check.operator.matches(value, argument, captures) == check.negated {
+        return;
+    }
+    let hit = Hit {
+        variable: item.variable,
+        counted: item.counted,
+        name: item.name,
+        value: transformed.text,
+        raw: item.value,
+    };
+    state.current.push(hit);
+    state.last = Some(hit);
+    if capturing {
+        keep_captures(state);
+    }
+    set_variables(rules, state, &link.setvars);
+}
+
+/// Makes the groups of the last match `TX:0` to `TX:9`; groups it did not have are unset.
+fn keep_captures(state: &mut State) {
+    for slot in 0..=9_u8 {
+        state
+            .tx
+            .put(u32::from(slot), &[b'0' + slot], None, &mut state.arena);
+    }
+    for (group, bytes) in state.captures.iter() {
+        let value = state.arena.push(bytes);
+        let Ok(slot) = u8::try_from(group) else {
+            continue;
+        };
+        let name = [b'0'.saturating_add(slot)];
+        state
+            .tx
+            .put(u32::from(slot), &name, Some(value), &mut state.arena);
+    }
+}
+
+/// True if a `ctl` took this value from the running rule.
+fn excluded(rules: &RuleSet, state: &State, item: &Item) -> bool {
+    state.exclusions.iter().any(|number| {
+        rules
+            .exclusions
+            .get(*number as usize)
+            .is_some_and(|exclusion| {
+                exclusion.rules.contains(state.running as usize)
+                    && exclusion.variable == item.variable
+                    && picks(rules, state, exclusion.pick, item)
+            })
+    })
+}
+
+fn set_variables(rules: &RuleSet, state: &mut State, setvars: &[SetVar]) {
+    for setvar in setvars {
+        set_variable(rules, state, setvar);
+    }
+}
+
+fn set_variable(rules: &RuleSet, state: &mut State, setvar: &SetVar) {
+    let mut text = std::mem::take(&mut state.expansion);
+    text.clear();
+    let built = match &setvar.name {
+        VarName::Known { .. } => None,
+        VarName::Built(template) => {
+            let mut name = Vec::new();
+            template.expand(rules, state, VALUE_LIMIT, &mut name);
+            Some(name)
+        }
+    };
+    let value = match &setvar.change {
+        Change::Remove => None,
+        Change::Set(template) => {
+            template.expand(rules, state, VALUE_LIMIT, &mut text);
+            Some(state.arena.push(&text))
+        }
+        Change::Add(template) | Change::Subtract(template) => {
+            template.expand(rules, state, VALUE_LIMIT, &mut text);
+            let by = leading_number(&text);
+            let old = match (&setvar.name, &built) {
+                (VarName::Known { slot, .. }, _) => state.tx.get(*slot),
+                (_, Some(name)) => state.tx.find(&rules.tx_names, name),
+                _ => None,
+            };
+            let old = old.map_or(0, |old| leading_number(state.arena.get(old.value)));
+            let new = if matches!(setvar.change, Change::Add(_)) {
+                old.saturating_add(by)
+            } else {
+                old.saturating_sub(by)
+            };
+            Some(state.arena.push_number(new))
+        }
+    };
+    match (&setvar.name, built) {
+        (VarName::Known { slot, name }, _) => {
+            state.tx.put(*slot, name, value, &mut state.arena);
+        }
+        (_, Some(name)) => {
+            state
+                .tx
+                .put_named(&rules.tx_names, &name, value, &mut state.arena);
+        }
+        _ => {}
+    }
+    state.expansion = text;
+}

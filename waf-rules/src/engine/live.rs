@@ -1,0 +1,161 @@
+//! Variables that are read at the moment a rule asks: `TX`, what matched before, the time.
+
+use super::arena::Text;
+use super::ruleset::RuleSet;
+use super::state::{Hit, State};
+use super::target::{Item, Pick, picks};
+use crate::variables::{Variable, calendar};
+
+/// Appends the members of the live variable `variable` that `pick` means.
+pub(crate) fn members(
+    rules: &RuleSet,
+    state: &mut State,
+    variable: Variable,
+    pick: Pick,
+    items: &mut Vec<Item>,
+) {
+    match variable {
+        Variable::Tx => tx(rules, state, pick, items),
+        Variable::MatchedVar => {
+            if let Some(hit) = state.last {
+                items.push(live(variable, Text::default(), hit.value));
+            }
+        }
+        Variable::MatchedVarName => {
+            if let Some(hit) = state.last {
+                let name = full_name(state, &hit);
+                items.push(live(variable, Text::default(), name));
+            }
+        }
+        Variable::MatchedVars | Variable::MatchedVarsNames => {
+            matched(rules, state, variable, pick, items);
+        }
+        Variable::Rule => rule(rules, state, pick, items),
+        _ => {
+            let value = scalar(state, variable);
+            items.push(live(variable, Text::default(), value));
+        }
+    }
+}
+
+fn live(variable: Variable, name: Text, value: Text) -> Item {
+    Item {
+        variable,
+        name,
+        value,
+        id: Item::LIVE,
+        counted: false,
+    }
+}
+
+fn tx(rules: &RuleSet, state: &State, pick: Pick, items: &mut Vec<Item>) {
+    match pick {
+        Pick::Slot(slot) => items.extend(
+            state
+                .tx
+                .get(slot)
+                .map(|entry| live(Variable::Tx, entry.name, entry.value)),
+        ),
+        _ => items.extend(
+            state
+                .tx
+                .iter()
+                .map(|entry| live(Variable::Tx, entry.name, entry.value))
+                .filter(|item| picks(rules, state, pick, item)),
+        ),
+    }
+}
+
+/// The hits of the link before this one.
+fn matched(
+    rules: &RuleSet,
+    state: &mut State,
+    variable: Variable,
+    pick: Pick,
+    items: &mut Vec<Item>,
+) {
+    for index in 0..state.previous.len() {
+        let Some(hit) = state.previous.get(index).copied() else {
+            return;
+        };
+        let name = full_name(state, &hit);
+        let value = match variable {
+            Variable::MatchedVars => hit.value,
+            _ => name,
+        };
+        let item = live(variable, name, value);
+        if picks(rules, state, pick, &item) {
+            items.push(item);
+        }
+    }
+}
+
+/// `ARGS:name`, or the bare name of a variable without keys.
+pub(crate) fn full_name(state: &mut State, hit: &Hit) -> Text {
+    // A hit in MATCHED_VARS keeps the name of the variable that matched first.
+    if matches!(
+        hit.variable,
+        Variable::MatchedVars | Variable::MatchedVarsNames
+    ) {
+        return hit.name;
+    }
+    let mut name = hit.variable.name().as_bytes().to_vec();
+    if hit.variable.keyed() && !hit.counted {
+        name.push(b':');
+        name.extend_from_slice(state.arena.get(hit.name));
+    }
+    state.arena.push(&name)
+}
+
+/// `RULE`: what the running rule says about itself.
+fn rule(rules: &RuleSet, state: &mut State, pick: Pick, items: &mut Vec<Item>) {
+    let Some(rule) = rules.rules.get(state.running as usize) else {
+        return;
+    };
+    let id = state.arena.push_number(i64::try_from(rule.id).unwrap_or(0));
+    let severity = rule
+        .meta
+        .severity
+        .map(|severity| state.arena.push_number(i64::from(severity)));
+    let rev = rule
+        .meta
+        .rev
+        .as_ref()
+        .map(|rev| state.arena.push(rev.as_bytes()));
+    let texts = [&rule.meta.msg, &rule.meta.logdata].map(|template| {
+        let literal = template.as_ref().and_then(|template| template.literal())?;
+        Some(state.arena.push(literal))
+    });
+    let [msg, logdata] = texts;
+    for (name, value) in [
+        ("id", Some(id)),
+        ("severity", severity),
+        ("rev", rev),
+        ("msg", msg),
+        ("logdata", logdata),
+    ] {
+        let Some(value) = value else { continue };
+        let name = state.arena.push(name.as_bytes());
+        let item = live(Variable::Rule, name, value);
+        if picks(rules, state, pick, &item) {
+            items.push(item);
+        }
+    }
+}
+
+fn scalar(state: &mut State, variable: Variable) -> Text {
+    match variable {
+        Variable::HighestSeverity => state.arena.push_number(i64::from(state.highest_severity)),
+        Variable::ReqbodyProcessor => match state.processor {
+            Some(processor) => state.arena.push(processor.name().as_bytes()),
+            None => Text::default(),
+        },
+        Variable::ModsecBuild => state.arena.push(b"030000000"),
+        Variable::MscPcreError | Variable::MscPcreLimitsExceeded => state.arena.push(b"0"),
+        Variable::WebAppId => state.arena.push(b"default"),
+        _ => {
+            let text = calendar(state.now, variable);
+            state.arena.push(text.as_bytes())
+        }
+    }
+}

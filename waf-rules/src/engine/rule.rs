@@ -1,0 +1,188 @@
+//! What a rule is once it is compiled: links to test, actions to run, where to go next.
+
+use std::sync::Arc;
+
+use super::bits::Bits;
+use super::target::Pick;
+use super::template::Template;
+use super::tx::Slot;
+use crate::operators::Operator;
+use crate::variables::Variable;
+
+/// A rule: its chain of links and what happens when all of them match.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) id: u64,
+    pub(crate) phase: u8,
+    pub(crate) links: Box<[Link]>,
+    pub(crate) disruption: Option<Disruptive>,
+    pub(crate) status: u16,
+    /// True if a match is reported.
+    pub(crate) logged: bool,
+    pub(crate) next: Next,
+    pub(crate) meta: Meta,
+}
+
+/// What a match reports about its rule.
+#[derive(Debug)]
+pub(crate) struct Meta {
+    pub(crate) msg: Option<Template>,
+    pub(crate) logdata: Option<Template>,
+    pub(crate) severity: Option<u8>,
+    pub(crate) rev: Option<String>,
+    pub(crate) tags: Arc<[String]>,
+    /// Set only where a tag holds macros.
+    pub(crate) tag_templates: Option<Box<[Template]>>,
+    pub(crate) file: Arc<str>,
+    pub(crate) line: usize,
+}
+
+/// One `SecRule` or `SecAction`; a chain has several.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// Number of the target set.
+    pub(crate) targets: u32,
+    /// Number of the transformation pipeline.
+    pub(crate) pipeline: u32,
+    /// `None` matches always (`SecAction`).
+    pub(crate) check: Option<Check>,
+    pub(crate) capture: bool,
+    pub(crate) multi_match: bool,
+    pub(crate) severity: Option<u8>,
+    /// Run on each matching value.
+    pub(crate) setvars: Box<[SetVar]>,
+    /// Run once, when the whole chain has matched.
+    pub(crate) controls: Box<[Control]>,
+    /// The link's place in the prefilter, if it has one.
+    pub(crate) filter: Option<Filter>,
+}
+
+/// Where the prefilter keeps its answers about a link.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Filter {
+    /// Number of the (target set, pipeline) pair.
+    pub(crate) group: u32,
+    /// Bit within the group's candidates.
+    pub(crate) bit: u32,
+}
+
+/// An operator with its argument.
+#[derive(Debug)]
+pub(crate) struct Check {
+    pub(crate) operator: Operator,
+    pub(crate) negated: bool,
+    /// The argument as written.
+    pub(crate) argument: String,
+    /// Present where the argument holds macros the operator wants expanded.
+    pub(crate) template: Option<Template>,
+}
+
+/// A disruptive action.
+#[derive(Debug, Clone)]
+pub(crate) enum Disruptive {
+    Deny,
+    Drop,
+    Redirect(Template),
+    Allow(Allow),
+}
+
+/// How far an `allow` reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Allow {
+    Phase,
+    Request,
+    All,
+}
+
+/// Where evaluation goes on after a match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// With the next rule.
+    Following,
+    /// Over this many rules.
+    Skip(usize),
+    /// At this place of the phase's program.
+    Jump(usize),
+}
+
+/// `setvar`.
+#[derive(Debug)]
+pub(crate) struct SetVar {
+    pub(crate) name: VarName,
+    pub(crate) change: Change,
+}
+
+/// The name of a `TX` variable.
+#[derive(Debug)]
+pub(crate) enum VarName {
+    Known { slot: Slot, name: Box<[u8]> },
+    Built(Template),
+}
+
+/// What `setvar` does.
+#[derive(Debug)]
+pub(crate) enum Change {
+    Set(Template),
+    Add(Template),
+    Subtract(Template),
+    Remove,
+}
+
+/// `ctl`.
+#[derive(Debug)]
+pub(crate) enum Control {
+    RuleEngine(EngineMode),
+    RequestBodyAccess(bool),
+    ResponseBodyAccess(bool),
+    RequestBodyProcessor(Processor),
+    ForceRequestBody(bool),
+    /// The rules that stop running.
+    RemoveRules(Bits),
+    /// Number of the run-time exclusion.
+    RemoveTarget(u32),
+}
+
+/// Targets that `ctl:ruleRemoveTarget…` takes from some rules.
+#[derive(Debug)]
+pub(crate) struct Exclusion {
+    pub(crate) rules: Bits,
+    pub(crate) variable: Variable,
+    pub(crate) pick: Pick,
+}
+
+/// `SecRuleEngine`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum EngineMode {
+    #[default]
+    On,
+    Off,
+    DetectionOnly,
+}
+
+/// Which parser reads the request body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Processor {
+    UrlEncoded,
+    Multipart,
+    Json,
+    Xml,
+}
+
+impl Processor {
+    /// The value of `REQBODY_PROCESSOR`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::UrlEncoded => "URLENCODED",
+            Self::Multipart => "MULTIPART",
+            Self::Json => "JSON",
+            Self::Xml => "XML",
+        }
+    }
+
+    /// The processor `ctl:requestBodyProcessor=name` means.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        [Self::UrlEncoded, Self::Multipart, Self::Json, Self::Xml]
+            .into_iter()
+            .find(|processor| processor.name().eq_ignore_ascii_case(name))
+    }
+}

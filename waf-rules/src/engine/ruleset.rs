@@ -1,0 +1,115 @@
+//! The compiled, immutable rule set.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::cache::Pipeline;
+use super::prefilter::{Group, Scanner};
+use super::rule::{EngineMode, Exclusion, Rule};
+use super::selector::Selectors;
+use super::target::TargetSet;
+use super::transaction::{Origin, Transaction};
+use super::tx::{Slot, TxNames};
+
+/// Compiled rules; shared by all transactions.
+#[derive(Debug, Default)]
+pub struct RuleSet {
+    pub(crate) settings: Settings,
+    pub(crate) rules: Vec<Rule>,
+    /// The rules of each phase in load order.
+    pub(crate) phases: [Vec<Entry>; 5],
+    pub(crate) selectors: Selectors,
+    pub(crate) tx_names: TxNames,
+    /// Number 0 is the empty pipeline.
+    pub(crate) pipelines: Vec<Pipeline>,
+    pub(crate) targets: Vec<TargetSet>,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) scanners: [Scanner; 2],
+    pub(crate) exclusions: Vec<Exclusion>,
+    pub(crate) scores: Scores,
+}
+
+/// A rule's place in the program of its phase.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) rule: u32,
+    /// Prefilter of the first link: group and bit; no group: always run.
+    pub(crate) group: u32,
+    pub(crate) bit: u32,
+}
+
+impl Entry {
+    /// Group of an entry without a prefilter.
+    pub(crate) const ALWAYS: u32 = u32::MAX;
+}
+
+/// Where the rules keep their anomaly scores, best first.
+#[derive(Debug, Default)]
+pub(crate) struct Scores {
+    pub(crate) inbound: Vec<Slot>,
+    pub(crate) outbound: Vec<Slot>,
+}
+
+/// What the configuration directives set.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) engine: EngineMode,
+    pub(crate) request_body_access: bool,
+    pub(crate) response_body_access: bool,
+    pub(crate) request_body_limit: Option<usize>,
+    pub(crate) request_body_partial: bool,
+    pub(crate) request_body_no_files_limit: Option<usize>,
+    pub(crate) response_body_limit: usize,
+    pub(crate) response_body_partial: bool,
+    pub(crate) response_body_types: Vec<String>,
+    pub(crate) json_depth: usize,
+    pub(crate) arguments: usize,
+    pub(crate) argument_separator: u8,
+    pub(crate) upload_files: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            engine: EngineMode::On,
+            request_body_access: true,
+            response_body_access: false,
+            request_body_limit: None,
+            request_body_partial: false,
+            request_body_no_files_limit: None,
+            response_body_limit: 512 << 10,
+            response_body_partial: true,
+            response_body_types: ["text/plain", "text/html", "text/xml"]
+                .map(str::to_owned)
+                .to_vec(),
+            json_depth: 1024,
+            arguments: 1000,
+            argument_separator: b'&',
+            upload_files: 100,
+        }
+    }
+}
+
+impl RuleSet {
+    /// Starts a transaction.
+    #[must_use]
+    pub fn begin(
+        self: &Arc<Self>,
+        origin: Origin,
+        unique_id: &str,
+        now: SystemTime,
+    ) -> Transaction {
+        Transaction::new(Arc::clone(self), origin, unique_id, now)
+    }
+
+    /// How many rules there are; a chain counts as one.
+    #[must_use]
+    pub fn rule_count(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Identifiers of the rules, in load order.
+    pub fn rule_ids(&self) -> impl Iterator<Item = u64> {
+        self.rules.iter().map(|rule| rule.id)
+    }
+}

@@ -1,0 +1,65 @@
+//! Selectors: which members of a collection a target means.
+//!
+//! Every key and regular expression written anywhere in the rules is numbered per collection. When
+//! values arrive, each is compared once with all selectors of its collection, and the answers are
+//! kept as bits: a rule that names `REQUEST_COOKIES:/^_ga/` costs one bit test afterwards.
+
+use crate::regex::Pattern;
+
+use crate::variables::Variable;
+
+/// What a selector asks of a member's name. Both forms ignore the case of ASCII letters.
+#[derive(Debug)]
+pub(crate) enum Selector {
+    /// The whole name.
+    Key(Box<[u8]>),
+    /// A search in the name.
+    Regex(Pattern),
+}
+
+impl Selector {
+    pub(crate) fn matches(&self, name: &[u8]) -> bool {
+        match self {
+            Self::Key(key) => key.eq_ignore_ascii_case(name),
+            Self::Regex(pattern) => pattern.is_match(name),
+        }
+    }
+}
+
+/// All selectors of a rule set, by the family of the variable they stand behind.
+#[derive(Debug)]
+pub(crate) struct Selectors {
+    families: Vec<Vec<Selector>>,
+}
+
+impl Default for Selectors {
+    fn default() -> Self {
+        Self {
+            families: (0..Variable::COUNT).map(|_| Vec::new()).collect(),
+        }
+    }
+}
+
+impl Selectors {
+    /// Adds a selector and returns its number within the family of `variable`.
+    pub(crate) fn add(&mut self, variable: Variable, selector: Selector) -> u32 {
+        let Some(family) = self.families.get_mut(variable.family().index()) else {
+            return 0;
+        };
+        family.push(selector);
+        u32::try_from(family.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn of(&self, variable: Variable) -> &[Selector] {
+        self.families
+            .get(variable.family().index())
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// True if `name` is what selector `number` of `variable` means.
+    pub(crate) fn matches(&self, variable: Variable, number: u32, name: &[u8]) -> bool {
+        self.of(variable)
+            .get(number as usize)
+            .is_some_and(|selector| selector.matches(name))
+    }
+}

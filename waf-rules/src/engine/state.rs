@@ -1,0 +1,141 @@
+//! Everything that changes while one exchange runs through the rules.
+
+use std::time::SystemTime;
+
+use super::arena::{Arena, Text};
+use super::bits::Bits;
+use super::cache::Cache;
+use super::prefilter::Side;
+use super::report::{Intervention, Match};
+use super::rule::{Allow, EngineMode, Processor};
+use super::ruleset::RuleSet;
+use super::target::Item;
+use super::tx::Tx;
+use super::values::Values;
+use crate::operators::Captures;
+use crate::variables::Variable;
+
+/// Rooms that fit an ordinary request without growing.
+const ARENA: usize = 16 << 10;
+
+/// One value a link matched on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hit {
+    pub(crate) variable: Variable,
+    /// The value is a count, not a member.
+    pub(crate) counted: bool,
+    pub(crate) name: Text,
+    /// After transformations.
+    pub(crate) value: Text,
+    /// Before them.
+    pub(crate) raw: Text,
+}
+
+/// The state of one transaction.
+#[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the rule language"
+)]
+pub(crate) struct State {
+    pub(crate) arena: Arena,
+    pub(crate) values: Values,
+    pub(crate) tx: Tx,
+    pub(crate) cache: Cache,
+    pub(crate) now: SystemTime,
+
+    pub(crate) side: Side,
+    /// The rule being evaluated.
+    pub(crate) running: u32,
+    /// Hits of the link before this one: `MATCHED_VARS`.
+    pub(crate) previous: Vec<Hit>,
+    /// Hits of this link.
+    pub(crate) current: Vec<Hit>,
+    /// The last hit of all: `MATCHED_VAR`.
+    pub(crate) last: Option<Hit>,
+    pub(crate) captures: Captures,
+    pub(crate) highest_severity: u8,
+
+    /// Rules a `ctl` took out.
+    pub(crate) removed: Bits,
+    /// Numbers of the exclusions a `ctl` put in force.
+    pub(crate) exclusions: Vec<u32>,
+    pub(crate) engine: EngineMode,
+    pub(crate) processor: Option<Processor>,
+    pub(crate) force_request_body: bool,
+    pub(crate) request_body_access: bool,
+    pub(crate) response_body_access: bool,
+    pub(crate) response_type_fits: bool,
+    pub(crate) traced: bool,
+    /// The host asked for detection only: no rule may turn blocking on.
+    pub(crate) detection_only: bool,
+    pub(crate) allowed: Option<Allow>,
+
+    pub(crate) matches: Vec<Match>,
+    pub(crate) intervention: Option<Intervention>,
+    pub(crate) would_block: Option<Intervention>,
+
+    // Buffers that are reused from rule to rule.
+    pub(crate) live_items: Vec<Item>,
+    pub(crate) macro_items: Vec<Item>,
+    pub(crate) expansion: Vec<u8>,
+    pub(crate) argument: Vec<u8>,
+}
+
+impl State {
+    pub(crate) fn new(rules: &RuleSet, now: SystemTime) -> Self {
+        Self {
+            arena: Arena::with_capacity(ARENA),
+            values: Values::default(),
+            tx: Tx::new(&rules.tx_names),
+            cache: Cache::new(rules),
+            now,
+            side: Side::Request,
+            running: 0,
+            previous: Vec::new(),
+            current: Vec::new(),
+            last: None,
+            captures: Captures::default(),
+            highest_severity: 255,
+            removed: Bits::default(),
+            exclusions: Vec::new(),
+            engine: rules.settings.engine,
+            processor: None,
+            force_request_body: false,
+            request_body_access: rules.settings.request_body_access,
+            response_body_access: rules.settings.response_body_access,
+            response_type_fits: false,
+            traced: false,
+            detection_only: false,
+            allowed: None,
+            matches: Vec::new(),
+            intervention: None,
+            would_block: None,
+            live_items: Vec::new(),
+            macro_items: Vec::new(),
+            expansion: Vec::new(),
+            argument: Vec::new(),
+        }
+    }
+
+    /// Adds a member of `variable`.
+    pub(crate) fn add(&mut self, variable: Variable, name: &[u8], value: &[u8]) {
+        let name = self.arena.push(name);
+        let value = self.arena.push(value);
+        self.values.add(variable, name, value);
+    }
+
+    /// Sets a variable without keys.
+    pub(crate) fn set(&mut self, variable: Variable, value: &[u8]) {
+        let value = self.arena.push(value);
+        self.values.set(variable, value);
+    }
+
+    /// Sets a variable without keys to a number.
+    pub(crate) fn set_number(&mut self, variable: Variable, number: usize) {
+        let value = self
+            .arena
+            .push_number(i64::try_from(number).unwrap_or(i64::MAX));
+        self.values.set(variable, value);
+    }
+}

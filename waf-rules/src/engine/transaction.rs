@@ -1,0 +1,184 @@
+//! One exchange on its way through the five phases.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::evaluate::run_phase;
+use super::report::{Disruption, Intervention, Outcome};
+use super::rule::EngineMode;
+use super::ruleset::RuleSet;
+use super::state::State;
+use super::tx::Slot;
+use crate::operators::leading_number;
+use crate::variables::{
+    fill_body, fill_defaults, fill_origin, fill_request, fill_response, fill_response_body,
+};
+
+/// The two ends of the connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin {
+    /// The client, as the host trusts it (behind proxies: the real one).
+    pub client: SocketAddr,
+    /// The address the request came in on.
+    pub server: SocketAddr,
+}
+
+/// The parts of the request line, as received.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestLine<'a> {
+    /// Method.
+    pub method: &'a [u8],
+    /// Request target, raw.
+    pub target: &'a [u8],
+    /// Protocol, such as `HTTP/1.1`.
+    pub protocol: &'a [u8],
+}
+
+/// Runs the rules over one exchange. Call the phases in order; [`Transaction::finish`] always.
+#[derive(Debug)]
+pub struct Transaction {
+    rules: Arc<RuleSet>,
+    state: State,
+}
+
+impl Transaction {
+    pub(crate) fn new(
+        rules: Arc<RuleSet>,
+        origin: Origin,
+        unique_id: &str,
+        now: SystemTime,
+    ) -> Self {
+        let mut state = State::new(&rules, now);
+        fill_defaults(&mut state);
+        fill_origin(&mut state, origin, unique_id);
+        Self { rules, state }
+    }
+
+    /// Rules report what they would do instead of doing it.
+    pub fn detection_only(&mut self) {
+        self.state.detection_only = true;
+        if self.state.engine == EngineMode::On {
+            self.state.engine = EngineMode::DetectionOnly;
+        }
+    }
+
+    /// Keeps the transformation steps of matching values.
+    pub fn trace(&mut self) {
+        self.state.traced = true;
+    }
+
+    /// Phase 1.
+    pub fn request_headers<'h>(
+        &mut self,
+        line: RequestLine<'_>,
+        headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
+    ) -> Option<Intervention> {
+        fill_request(&mut self.state, &self.rules.settings, line, headers);
+        self.run(1)
+    }
+
+    /// True if the rules want to see the request body.
+    #[must_use]
+    pub fn inspects_request_body(&self) -> bool {
+        self.state.engine != EngineMode::Off && self.state.request_body_access
+    }
+
+    /// Parses the body and runs phase 2; also called with an empty body. `whole` is false where the
+    /// host cut the body at its inspection limit.
+    pub fn request_body(&mut self, body: &[u8], whole: bool) -> Option<Intervention> {
+        let settings = &self.rules.settings;
+        let mut seen = body;
+        if self.inspects_request_body() {
+            let limit = settings.request_body_limit.unwrap_or(usize::MAX);
+            if let Some(start) = body.get(..limit).filter(|_| body.len() > limit) {
+                if !settings.request_body_partial && self.state.engine == EngineMode::On {
+                    return self.refuse(413, "The request body is over SecRequestBodyLimit.");
+                }
+                seen = start;
+            }
+            let partial = !whole || seen.len() < body.len();
+            fill_body(&mut self.state, settings, seen, partial);
+        }
+        self.run(2)
+    }
+
+    /// Phase 3.
+    pub fn response_headers<'h>(
+        &mut self,
+        status: u16,
+        protocol: &str,
+        headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
+    ) -> Option<Intervention> {
+        let settings = &self.rules.settings;
+        fill_response(&mut self.state, settings, status, protocol, headers);
+        self.run(3)
+    }
+
+    /// True if the rules want to see the response body, given the headers seen in phase 3.
+    #[must_use]
+    pub fn inspects_response_body(&self) -> bool {
+        self.state.engine != EngineMode::Off
+            && self.state.response_body_access
+            && self.state.response_type_fits
+    }
+
+    /// How many bytes of the response body the rules look at.
+    #[must_use]
+    pub fn response_body_limit(&self) -> usize {
+        self.rules.settings.response_body_limit
+    }
+
+    /// Phase 4; also called with an empty body where the rules do not look at it.
+    pub fn response_body(&mut self, body: &[u8], whole: bool) -> Option<Intervention> {
+        if self.inspects_response_body() {
+            let settings = &self.rules.settings;
+            let limit = settings.response_body_limit;
+            let cut = body.len() > limit;
+            if cut && !settings.response_body_partial && self.state.engine == EngineMode::On {
+                return self.refuse(500, "The response body is over SecResponseBodyLimit.");
+            }
+            let seen = body.get(..limit).unwrap_or(body);
+            fill_response_body(&mut self.state, seen, cut || !whole);
+        }
+        self.run(4)
+    }
+
+    /// Phase 5, and the result.
+    pub fn finish(&mut self) -> Outcome {
+        run_phase(&self.rules, &mut self.state, 5);
+        Outcome {
+            matches: std::mem::take(&mut self.state.matches),
+            inbound_score: self.score(&self.rules.scores.inbound),
+            outbound_score: self.score(&self.rules.scores.outbound),
+            would_block: self.state.would_block.take(),
+        }
+    }
+
+    fn run(&mut self, phase: u8) -> Option<Intervention> {
+        if self.state.intervention.is_some() {
+            return None;
+        }
+        run_phase(&self.rules, &mut self.state, phase);
+        self.state.intervention.clone()
+    }
+
+    fn refuse(&mut self, status: u16, message: &str) -> Option<Intervention> {
+        self.state.intervention = Some(Intervention {
+            status,
+            action: Disruption::Deny,
+            rule_id: 0,
+            message: message.to_owned(),
+        });
+        self.state.intervention.clone()
+    }
+
+    /// The highest of the scores that are kept.
+    fn score(&self, slots: &[Slot]) -> Option<i64> {
+        slots
+            .iter()
+            .filter_map(|slot| self.state.tx.get(*slot))
+            .map(|score| leading_number(self.state.arena.get(score.value)))
+            .max()
+    }
+}

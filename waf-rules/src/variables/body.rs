@@ -1,0 +1,213 @@
+//! Fills what phase 2 can see: the request body, parsed by the processor the rules settled on.
+//!
+//! A parser that stops has handed out what it read, and says why in `REQBODY_ERROR`; nothing that
+//! was read is taken back. A body the host cut at its inspection limit may end early, but what is
+//! wrong before its end is an error all the same.
+
+use std::ops::ControlFlow;
+
+use super::Variable;
+use super::request::{combined_size, fill_arguments, fill_names};
+use crate::body::{BodyError, json, multipart, xml};
+use crate::engine::{Processor, Settings, State};
+
+/// Parses `body` and fills its variables; `partial` if it was cut.
+pub(crate) fn fill_body(state: &mut State, settings: &Settings, body: &[u8], partial: bool) {
+    state.set_number(Variable::RequestBodyLength, body.len());
+    if partial {
+        state.set(Variable::InboundDataError, b"1");
+    }
+    if body.is_empty() {
+        return;
+    }
+    if state.processor.is_none() && state.force_request_body {
+        state.processor = Some(Processor::UrlEncoded);
+    }
+    if state.force_request_body || state.processor == Some(Processor::UrlEncoded) {
+        state.set(Variable::RequestBody, body);
+    }
+    let over_limit = |size: usize| {
+        settings
+            .request_body_no_files_limit
+            .is_some_and(|limit| size > limit)
+    };
+    if state.processor.is_some()
+        && state.processor != Some(Processor::Multipart)
+        && over_limit(body.len())
+    {
+        return fail(
+            state,
+            "Request body excluding files is bigger than the maximum expected.",
+        );
+    }
+    match state.processor {
+        None => {}
+        Some(Processor::UrlEncoded) => urlencoded(state, settings, body),
+        Some(Processor::Json) => json(state, settings, body, partial),
+        Some(Processor::Xml) => xml(state, body, partial),
+        Some(Processor::Multipart) => {
+            let files = multipart(state, settings, body, partial);
+            if over_limit(body.len().saturating_sub(files)) {
+                fail(
+                    state,
+                    "Request body excluding files is bigger than the maximum expected.",
+                );
+            }
+        }
+    }
+    combined_size(state);
+}
+
+fn fail(state: &mut State, message: &str) {
+    state.set(Variable::ReqbodyError, b"1");
+    state.set(Variable::ReqbodyErrorMsg, message.as_bytes());
+    state.set(Variable::ReqbodyProcessorError, b"1");
+    state.set(Variable::ReqbodyProcessorErrorMsg, message.as_bytes());
+}
+
+fn fail_unless_cut(state: &mut State, kind: &str, error: Option<BodyError>, partial: bool) {
+    if let Some(error) = error
+        && !(partial && error.at_end)
+    {
+        fail(state, &format!("{kind} parsing error: {error}"));
+    }
+}
+
+fn urlencoded(state: &mut State, settings: &Settings, body: &[u8]) {
+    let outcome = fill_arguments(
+        state,
+        settings,
+        body,
+        Variable::ArgsPost,
+        Variable::ArgsPostNames,
+    );
+    if outcome.invalid_escape {
+        state.set(Variable::UrlencodedError, b"1");
+    }
+    if outcome.stopped {
+        fail(state, "More arguments than SecArgumentsLimit allows.");
+    }
+}
+
+fn json(state: &mut State, settings: &Settings, body: &[u8], partial: bool) {
+    let limits = json::Limits {
+        depth: settings.json_depth,
+        arguments: settings.arguments,
+        ..json::Limits::default()
+    };
+    let outcome = json::parse(body, limits, json::Naming::default(), &mut |name, value| {
+        state.add(Variable::ArgsPost, name, value);
+        ControlFlow::Continue(())
+    });
+    fill_names(state, Variable::ArgsPost, Variable::ArgsPostNames);
+    fail_unless_cut(state, "JSON", outcome.err(), partial);
+}
+
+fn xml(state: &mut State, body: &[u8], partial: bool) {
+    let xml = xml::parse(body, xml::Limits::default());
+    state.add(Variable::Xml, b"/*", &xml.text);
+    for attribute in &xml.attributes {
+        state.add(Variable::Xml, b"//@*", attribute);
+    }
+    fail_unless_cut(state, "XML", xml.error, partial);
+}
+
+/// Fills the variables of a form with files; returns how many bytes of it are files.
+fn multipart(state: &mut State, settings: &Settings, body: &[u8], partial: bool) -> usize {
+    let content_type = state
+        .values
+        .of(Variable::RequestHeaders)
+        .find(|(_, value)| {
+            state
+                .arena
+                .get(value.name)
+                .eq_ignore_ascii_case(b"content-type")
+        })
+        .map(|(_, value)| state.arena.get(value.value).to_vec())
+        .unwrap_or_default();
+    let limits = multipart::Limits {
+        parts: settings.arguments,
+        files: settings.upload_files,
+        part_headers: 64,
+        partial,
+    };
+    let form = multipart::parse(&content_type, body, limits);
+    for field in &form.fields {
+        state.add(Variable::ArgsPost, &field.name, field.value);
+    }
+    fill_names(state, Variable::ArgsPost, Variable::ArgsPostNames);
+    for header in &form.part_headers {
+        state.add(Variable::MultipartPartHeaders, &header.part, &header.line);
+    }
+    for field in &form.fields {
+        state.add(Variable::MultipartName, &field.name, &field.name);
+    }
+    let size = files(state, &form);
+    flags(state, form.flags);
+    fail_unless_cut(state, "Multipart", form.error, partial);
+    size
+}
+
+fn files(state: &mut State, form: &multipart::Multipart<'_>) -> usize {
+    let mut total = 0;
+    for file in &form.files {
+        let size = file.content.len();
+        total += size;
+        for name in &file.file_names {
+            state.add(Variable::Files, &file.name, &name.value);
+            state.add(Variable::MultipartFilename, &file.name, &name.value);
+        }
+        state.add(Variable::FilesNames, &file.name, &file.name);
+        state.add(Variable::MultipartName, &file.name, &file.name);
+        state.add(
+            Variable::FilesSizes,
+            &file.name,
+            size.to_string().as_bytes(),
+        );
+    }
+    state.set_number(Variable::FilesCombinedSize, total);
+    total
+}
+
+fn flags(state: &mut State, flags: multipart::Flags) {
+    let strict = [
+        (Variable::MultipartDataBefore, flags.data_before),
+        (Variable::MultipartDataAfter, flags.data_after),
+        (Variable::MultipartBoundaryQuoted, flags.boundary_quoted),
+        (
+            Variable::MultipartBoundaryWhitespace,
+            flags.boundary_whitespace,
+        ),
+        (Variable::MultipartHeaderFolding, flags.header_folding),
+        (Variable::MultipartLfLine, flags.lf_line),
+        (Variable::MultipartMissingSemicolon, flags.missing_semicolon),
+        (Variable::MultipartSemicolonMissing, flags.missing_semicolon),
+        (Variable::MultipartInvalidQuoting, flags.invalid_quoting),
+        (Variable::MultipartInvalidPart, flags.invalid_part),
+        (
+            Variable::MultipartInvalidHeaderFolding,
+            flags.invalid_header_folding,
+        ),
+        (
+            Variable::MultipartFileLimitExceeded,
+            flags.file_limit_exceeded,
+        ),
+        (
+            Variable::MultipartDuplicatePartHeader,
+            flags.duplicate_part_header,
+        ),
+    ];
+    for (variable, set) in strict {
+        state.set_number(variable, usize::from(set));
+    }
+    let any = strict.iter().any(|(_, set)| *set);
+    state.set_number(Variable::MultipartStrictError, usize::from(any));
+    state.set_number(
+        Variable::MultipartCrlfLfLines,
+        usize::from(flags.crlf_lf_lines),
+    );
+    state.set_number(
+        Variable::MultipartUnmatchedBoundary,
+        usize::from(flags.unmatched_boundary),
+    );
+}

@@ -1,0 +1,56 @@
+//! Fills what phases 3 and 4 can see: the response's head and body.
+
+use super::Variable;
+use super::request::fill_names;
+use crate::engine::{Settings, State};
+
+/// Fills the variables of the response head.
+pub(crate) fn fill_response<'h>(
+    state: &mut State,
+    settings: &Settings,
+    status: u16,
+    protocol: &str,
+    headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
+) {
+    state.set_number(Variable::ResponseStatus, usize::from(status));
+    state.set_number(Variable::Status, usize::from(status));
+    state.set(Variable::ResponseProtocol, protocol.as_bytes());
+    state.set(
+        Variable::StatusLine,
+        format!("{protocol} {status}").as_bytes(),
+    );
+    for (name, value) in headers {
+        state.add(Variable::ResponseHeaders, name, value);
+        if name.eq_ignore_ascii_case(b"content-length") {
+            state.set(Variable::ResponseContentLength, value);
+        }
+        if name.eq_ignore_ascii_case(b"content-type") {
+            let kind = value
+                .split(|byte| *byte == b';')
+                .next()
+                .unwrap_or(value)
+                .trim_ascii();
+            state.set(Variable::ResponseContentType, kind);
+            state.response_type_fits = settings
+                .response_body_types
+                .iter()
+                .any(|wanted| wanted.as_bytes().eq_ignore_ascii_case(kind));
+        }
+    }
+    fill_names(
+        state,
+        Variable::ResponseHeaders,
+        Variable::ResponseHeadersNames,
+    );
+}
+
+/// Fills the variables of the response body.
+pub(crate) fn fill_response_body(state: &mut State, body: &[u8], partial: bool) {
+    if partial {
+        state.set(Variable::OutboundDataError, b"1");
+    }
+    state.set(Variable::ResponseBody, body);
+    if !partial {
+        state.set_number(Variable::ResponseContentLength, body.len());
+    }
+}
