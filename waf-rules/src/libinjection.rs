@@ -9,11 +9,12 @@
 //! - it looks up the start of a word at every dot in it, copying that start: a word of tens of
 //!   thousands of dots would cost seconds. Dots far behind the longest keyword become letters.
 //!
-//! The first two can only add matches; the third leaves every verdict of a value with fewer dots alone. Before any of it stands a quick look that lets nearly all words and
-//! numbers through at once. It may only err towards "maybe": without `<` or `=` no HTML token other
-//! than text and attribute names exists, and those never match. Plain numbers and words that occur in
-//! no keyword tokenise to numbers and bare words, which do not join, and no sequence of them is a
-//! fingerprint.
+//! The first two can only add matches; the third touches no value with fewer dots.
+//!
+//! Before any of it stands a quick look that lets nearly all words and numbers through at once. It may
+//! only err towards "maybe": without `<` or `=` no HTML token other than text and attribute names
+//! exists, and those never match. Plain numbers and words that occur in no keyword tokenise to numbers
+//! and bare words, which do not join, and no sequence of them is a fingerprint.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
