@@ -14,6 +14,9 @@ mod body;
 mod byteset;
 mod compile;
 mod engine;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod libinjection;
 mod operators;
 mod regex;
