@@ -10,7 +10,9 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let theirs = serde_json::from_slice::<Value>(text);
     let blank = text.iter().all(|byte| b" \t\r\n".contains(byte));
     // Lone surrogates are U+FFFD to us and an error to them.
-    let surrogates = text.windows(3).any(|three| matches!(three, [b'\\', b'u', b'd' | b'D']));
+    let surrogates = text
+        .windows(3)
+        .any(|three| matches!(three, [b'\\', b'u', b'd' | b'D']));
     match verdict {
         Verdict::Limited => {}
         Verdict::Accepted => assert!(blank || surrogates || theirs.is_ok(), "{theirs:?}"),

@@ -15,7 +15,6 @@ mod validate;
 mod verify;
 
 pub(crate) use self::captures::Captures;
-pub(crate) use self::number::leading_number;
 pub(crate) use self::prefilter::Prefilter;
 
 use self::ip_match::IpMatch;
@@ -75,6 +74,11 @@ impl Operator {
             argument: argument.into(),
             kind,
         })
+    }
+
+    /// Every name, for suggestions.
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+        TABLE.iter().map(|(name, ..)| *name)
     }
 
     /// The name as ModSecurity prints it in messages: `Rx`, `Pm`, `DetectSQLi`.
@@ -197,16 +201,16 @@ const TABLE: &[(&str, &str, Make)] = &[
     ("pm", "Pm", |list, _| {
         Phrases::from_argument(list).map(Kind::Phrases)
     }),
-    ("pmFromFile", "PmFromFile", pm_from_file),
     ("pmf", "PmFromFile", pm_from_file),
+    ("pmFromFile", "PmFromFile", pm_from_file),
     ("rx", "Rx", |pattern, _| Rx::compile(pattern).map(Kind::Rx)),
     ("rxGlobal", "RxGlobal", |pattern, _| {
         Rx::compile(pattern).map(Kind::RxGlobal)
     }),
+    ("streq", "StrEq", |_, _| Ok(Kind::Text(Text::Streq))),
     ("strmatch", "StrMatch", |_, _| {
         Ok(Kind::Text(Text::Contains))
     }),
-    ("streq", "StrEq", |_, _| Ok(Kind::Text(Text::Streq))),
     ("unconditionalMatch", "UnconditionalMatch", |_, _| {
         Ok(Kind::UnconditionalMatch)
     }),

@@ -19,5 +19,5 @@ pub(crate) use operator::{OperatorText, parse_operator};
 pub use problem::Problem;
 pub(crate) use source::{Flaw, Source, Span};
 pub(crate) use suggest::did_you_mean;
-pub(crate) use targets::{SelectorText, TargetText, parse_targets};
+pub(crate) use targets::{SelectorText, TargetText, parse_target, parse_targets};
 pub(crate) use words::{Word, words};
