@@ -6,9 +6,11 @@
 mod assemble;
 mod commands;
 mod listen;
+mod live;
 mod pipeline;
 mod proxy;
 mod reload;
+mod rules;
 mod serve;
 mod stages;
 mod upstreams;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use edge_core::{Decision, Exchange, Layer, Mode, Passage, Permit, Refusal, Verdict};
+use edge_core::{Decision, Exchange, Layer, Passage, Permit, Refusal, Verdict};
 
 use crate::assemble::{Gateway, RouteState};
 use crate::proxy::body::Source;
@@ -75,10 +75,9 @@ pub(crate) async fn admit(
 
 /// Finds the route; a request that fits none is nobody's business.
 fn route(gateway: &Gateway, exchange: &mut Exchange) -> Result<Arc<RouteState>, Refused> {
-    let found = exchange.head.as_ref().and_then(|head| gateway.route(head));
-    let Some(route) = found else {
-        return Err(refuse(exchange, Layer::Route, Refusal::new(404, "no route matches")));
-    };
+    let found = exchange.head.as_ref().map_or(Ok(None), |head| gateway.route(head));
+    let found = found.and_then(|route| route.ok_or(Refusal::new(404, "no route matches")));
+    let route = found.map_err(|refusal| refuse(exchange, Layer::Route, refusal))?;
     exchange.route = Some(route.name.clone());
     Ok(route)
 }

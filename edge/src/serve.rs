@@ -3,21 +3,23 @@
 //! The configuration is one `Arc` behind an atomic swap, taken once for each request; nothing here
 //! locks on the request path.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use edge_audit::{Metrics, Recorder};
+use edge_conn::{GateRefusal, Observer, TurnedAway};
 use edge_core::{Connection, Decision, Exchange, Layer, Refusal, RequestId, Verdict};
-use edge_conn::{GateRefusal, Observer};
 
-use crate::assemble::Gateway;
+use crate::assemble::{Gateway, RouteState};
 
 /// Shared by all workers for the life of the process.
 pub(crate) struct Shared {
     current: ArcSwap<Gateway>,
     recorder: Recorder,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
     /// Upper half of every request's name: random, so that names of two processes never meet.
     process: u64,
     requests: AtomicU64,
@@ -31,7 +33,7 @@ impl Shared {
     pub(crate) fn new(
         gateway: Gateway,
         recorder: Recorder,
-        metrics: Metrics,
+        metrics: Arc<Metrics>,
     ) -> Result<Self, getrandom::Error> {
         Ok(Self {
             current: ArcSwap::from_pointee(gateway),
@@ -58,9 +60,14 @@ impl Shared {
         RequestId::new((u128::from(self.process) << 64) | u128::from(number))
     }
 
-    /// Counts and records a finished exchange.
-    pub(crate) fn record(&self, exchange: Box<Exchange>) {
-        self.metrics.count(&exchange);
+    /// Counts and records a finished exchange; `gateway` is the configuration it began with.
+    pub(crate) fn record(
+        &self,
+        gateway: &Gateway,
+        route: Option<&RouteState>,
+        exchange: Box<Exchange>,
+    ) {
+        gateway.observe(&exchange, route);
         self.recorder.record(exchange);
     }
 
@@ -68,9 +75,35 @@ impl Shared {
     pub(crate) const fn recorder(&self) -> &Recorder {
         &self.recorder
     }
+}
 
-    /// The metrics.
-    pub(crate) const fn metrics(&self) -> &Metrics {
-        &self.metrics
+impl Observer for Shared {
+    fn refused(&self, refusal: GateRefusal) {
+        let GateRefusal { connection, head, status, reason, .. } = refusal;
+        let mut exchange = Box::new(Exchange::new(self.next_id(), connection, head));
+        exchange.response_status = Some(status);
+        exchange.decision = Some(Decision {
+            layer: Layer::Gate,
+            verdict: Verdict::Respond(Refusal::new(status, reason.name())),
+            enforced: true,
+        });
+        self.record(&self.gateway(), None, exchange);
+    }
+
+    fn turned_away(&self, _peer: SocketAddr, why: TurnedAway) {
+        self.metrics.connections.refused(why.name()).inc();
+    }
+
+    fn opened(&self, _connection: &Connection) {
+        self.metrics.connections.accepted.inc();
+        self.metrics.connections.active.inc();
+    }
+
+    fn closed(&self, _connection: &Connection) {
+        self.metrics.connections.active.dec();
+    }
+
+    fn accept_failed(&self, _error: &io::Error) {
+        self.metrics.connections.refused("accept_failed").inc();
     }
 }

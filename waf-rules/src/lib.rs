@@ -25,6 +25,8 @@ pub mod fuzzing;
 mod libinjection;
 mod operators;
 mod regex;
+#[cfg(feature = "spec")]
+pub mod spec;
 mod syntax;
 mod transformations;
 mod variables;

@@ -57,6 +57,7 @@ impl fmt::Display for Layer {
 
 /// How far a layer may go in a profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Findings are recorded and refusals are carried out.
@@ -70,6 +71,7 @@ pub enum Mode {
 
 /// What happens when a layer itself fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnFault {
     /// The request is refused with 500: the safe default.

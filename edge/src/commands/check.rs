@@ -3,9 +3,12 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
+use edge_audit::Metrics;
 
+use super::VERSION;
 use crate::assemble;
 
 /// Check a configuration: every mistake with file, line, column and a caret.
@@ -21,7 +24,7 @@ pub(crate) struct CheckArgs {
 /// Runs the command.
 pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let Some(loaded) = super::load(&args.config) else { return Ok(ExitCode::FAILURE) };
-    match assemble::assemble(&loaded.policy, 0) {
+    match assemble::assemble(Arc::new(loaded.policy), &*Metrics::new(VERSION)?) {
         Ok(assembled) => {
             super::show(&assembled.warnings);
             let gateway = assembled.gateway;

@@ -12,9 +12,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use bytes::Bytes;
 use clap::Args;
-use edge_core::{Connection, Decision, Exchange, Head, Layer, Refusal, RequestId, Verdict};
+use edge_audit::Metrics;
+use edge_core::{Connection, Decision, Exchange, Layer, Refusal, RequestId, Verdict};
 use waf_rules::Match;
 
+use super::VERSION;
 use crate::assemble::{self, Gateway};
 use crate::pipeline::{self, Refused};
 use crate::proxy::body::Source;
@@ -44,7 +46,7 @@ pub(crate) struct ExplainArgs {
 /// Runs the command; exit code 0 if the request would be admitted, 1 if not.
 pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let Some(loaded) = super::load(&args.config) else { return Ok(ExitCode::FAILURE) };
-    let assembled = match assemble::assemble(&loaded.policy, 0) {
+    let assembled = match assemble::assemble(Arc::new(loaded.policy), &*Metrics::new(VERSION)?) {
         Ok(assembled) => assembled,
         Err(mistakes) => {
             super::show(&mistakes);
@@ -82,16 +84,11 @@ async fn tell(gateway: &Gateway, client: IpAddr, raw: &[u8]) -> Story {
     });
     let (head, body) = split(raw);
     let mut exchange = Exchange::new(RequestId::new(0), connection, None);
-    let max_fields = gateway.max_fields();
-    let checked = Head::parse(head, max_fields).map_err(|error| (400, error.to_string()));
-    let checked = checked.and_then(|head| {
-        let framing = edge_conn::gate::check(&head);
-        framing.map(|_| head).map_err(|refusal| (refusal.status(), refusal.to_string()))
-    });
-    let head = match checked {
-        Ok(head) => head,
-        Err((status, reason)) => {
-            let refusal = Refusal::new(status, reason.clone());
+    let head = match edge_conn::gate::admit(head, &gateway.head_limits()) {
+        Ok(admitted) => admitted.head,
+        Err((reason, _)) => {
+            let (status, reason) = (reason.status(), reason.name());
+            let refusal = Refusal::new(status, reason);
             exchange.decision = Some(Decision {
                 layer: Layer::Gate,
                 verdict: Verdict::Respond(refusal),

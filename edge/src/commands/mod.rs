@@ -13,6 +13,9 @@ use edge_config::Loaded;
 use edge_core::Diagnostic;
 use tracing_subscriber::EnvFilter;
 
+/// The version of this program.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Logs to standard error; `PALISADE_LOG` sets the level (`info`, `debug`, `edge=trace`, ...).
 pub(crate) fn start_log() {
     let filter = EnvFilter::try_from_env("PALISADE_LOG")

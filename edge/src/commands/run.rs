@@ -5,6 +5,7 @@
 //! takes a running gateway down.
 
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,17 +13,19 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use edge_admin::{Admin, Live};
+use edge_admin::Hosts;
 use edge_audit::{Metrics, Recorder};
 use edge_config::{Loaded, Policy};
 use edge_core::Diagnostic;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::assemble::{self, Assembled};
+use crate::assemble::{self, Assembled, Gateway};
 use crate::listen::Workers;
+use crate::live::State;
 use crate::reload::{self, Watch};
 use crate::serve::Shared;
+use crate::upstreams::resolve;
 
 /// Run the gateway.
 ///
@@ -80,7 +83,7 @@ impl RunArgs {
 /// A gateway that is loaded but does not listen yet.
 struct Started {
     args: RunArgs,
-    policy: Policy,
+    policy: Arc<Policy>,
     files: Vec<PathBuf>,
     shared: Arc<Shared>,
     metrics: Arc<Metrics>,
@@ -89,8 +92,9 @@ struct Started {
 impl Started {
     fn new(args: RunArgs, loaded: Loaded) -> anyhow::Result<Result<Self, Vec<Diagnostic>>> {
         let Loaded { policy, files, .. } = loaded;
-        let metrics = Metrics::new(env!("CARGO_PKG_VERSION"))?;
-        let assembled = match assemble::assemble(&policy, 1) {
+        let policy = Arc::new(policy);
+        let metrics = Metrics::new(super::VERSION)?;
+        let assembled = match assemble::assemble(policy.clone(), &metrics) {
             Ok(assembled) => assembled,
             Err(mistakes) => return Ok(Err(mistakes)),
         };
@@ -98,40 +102,43 @@ impl Started {
         let recorder = Recorder::start(policy.logs(), metrics.records.clone())
             .context("the decision record cannot be written")?;
         let files = [files, assembled.files].concat();
-        let gateway = assembled.gateway.measured(&metrics);
+        let gateway = assembled.gateway;
         let shared = Arc::new(Shared::new(gateway, recorder, metrics.clone())?);
         Ok(Ok(Self { args, policy, files, shared, metrics }))
     }
 
     async fn serve(self) -> anyhow::Result<ExitCode> {
         let Self { args, policy, files, shared, metrics } = self;
-        let mut workers = Workers::start(policy.workers(), &shared)?;
+        let count = policy.workers().or_else(|| std::thread::available_parallelism().ok());
+        let mut workers = Workers::start(count.map_or(1, NonZeroUsize::get), &shared)?;
         let bound = workers.bind(policy.listeners()).map_err(|(address, error)| {
             anyhow::anyhow!("cannot listen on {address}: {error}")
         })?;
         let (stop_admin, admin_stopped) = watch::channel(false);
-        let live = Arc::new(Live::new(env!("CARGO_PKG_VERSION"), SystemTime::now()));
-        start_admin(&policy, &live, &metrics, admin_stopped).await?;
+        let live = Arc::new(State::new(metrics.clone()));
+        start_admin(&policy, &live, admin_stopped).await?;
+        resolve_names(&shared.gateway()).await;
         workers.serve(policy.listeners(), bound)?;
         metrics.reloads.succeeded(SystemTime::now());
         live.ready();
         for address in workers.addresses() {
             tracing::info!(%address, "listening");
         }
-        let mut signals = Signals::new()?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut stop = Stop::new()?;
         let mut watch = Watch::new(files);
         let mut running = Running { args, shared, workers, live, metrics, generation: 1, drain: policy.drain() };
         loop {
             tokio::select! {
-                () = signals.reload() => {
+                _ = hangup.recv() => {
                     running.shared.recorder().reopen();
                     running.reload(&mut watch).await;
                 }
                 () = watch.changed() => running.reload(&mut watch).await,
-                () = signals.stop() => break,
+                () = stop.asked() => break,
             }
         }
-        let finished = running.stop(&mut signals).await;
+        let finished = running.stop(&mut stop).await;
         stop_admin.send_replace(true);
         Ok(if finished { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -141,7 +148,7 @@ struct Running {
     args: RunArgs,
     shared: Arc<Shared>,
     workers: Workers,
-    live: Arc<Live>,
+    live: Arc<State>,
     metrics: Arc<Metrics>,
     generation: u64,
     drain: Duration,
@@ -155,14 +162,17 @@ impl Running {
             return;
         };
         let generation = self.generation + 1;
+        let metrics = self.metrics.clone();
         let built = tokio::task::spawn_blocking(move || {
-            let loaded = edge_config::load(&path, &edge_config::ProcessEnv)?;
-            let assembled = assemble::assemble(&loaded.policy, generation)?;
-            Ok::<_, Vec<Diagnostic>>((loaded, assembled))
+            let Loaded { policy, files, .. } = edge_config::load(&path, &edge_config::ProcessEnv)?;
+            let policy = Arc::new(policy);
+            let mut assembled = assemble::assemble(policy.clone(), &metrics)?;
+            assembled.files.extend(files);
+            Ok::<_, Vec<Diagnostic>>((policy, assembled))
         })
         .await;
         match built {
-            Ok(Ok((loaded, assembled))) => match self.adopt(loaded, assembled, watch) {
+            Ok(Ok((policy, assembled))) => match self.adopt(&policy, assembled, watch).await {
                 Ok(()) => tracing::info!(generation, "configuration reloaded"),
                 Err(error) => self.refused(&format!("{error:#}")),
             },
@@ -175,36 +185,36 @@ impl Running {
         }
     }
 
-    fn adopt(
+    async fn adopt(
         &mut self,
-        loaded: Loaded,
+        policy: &Policy,
         assembled: Assembled,
         watch: &mut Watch,
     ) -> anyhow::Result<()> {
-        let policy = loaded.policy;
         let bound = self
             .workers
             .bind(policy.listeners())
             .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
+        resolve_names(&assembled.gateway).await;
         self.shared.recorder().configure(policy.logs())?;
-        self.shared.replace(assembled.gateway.measured(&self.metrics));
+        self.shared.replace(assembled.gateway);
         self.workers.serve(policy.listeners(), bound)?;
-        watch.follow([loaded.files, assembled.files].concat());
+        watch.follow(assembled.files);
         self.generation += 1;
         self.drain = policy.drain();
         self.metrics.reloads.succeeded(SystemTime::now());
-        self.live.reloaded(self.generation, SystemTime::now());
+        self.live.reloaded(self.generation);
         Ok(())
     }
 
     fn refused(&self, why: &str) {
         tracing::error!(why, "reload refused; the old configuration stays");
         self.metrics.reloads.failed();
-        self.live.reload_failed(why.to_owned(), SystemTime::now());
+        self.live.reload_failed(why);
     }
 
     /// Drains; true if every request was answered in time and every record written.
-    async fn stop(self, signals: &mut Signals) -> bool {
+    async fn stop(self, stop: &mut Stop) -> bool {
         let Self { workers, live, shared, drain, .. } = self;
         tracing::info!(patience = ?drain, "draining");
         live.draining();
@@ -212,7 +222,7 @@ impl Running {
         let in_time = tokio::select! {
             _ = drained => true,
             () = tokio::time::sleep(drain) => false,
-            () = signals.stop() => false,
+            () = stop.asked() => false,
         };
         if !in_time {
             tracing::warn!("requests were cut off");
@@ -224,42 +234,50 @@ impl Running {
     }
 }
 
+/// Looks names of servers up before the first request needs them, and again while they are used.
+/// A name without an address is no reason not to start: it may get one.
+async fn resolve_names(gateway: &Gateway) {
+    for upstream in gateway.upstreams() {
+        for error in resolve::resolve(&upstream.group).await {
+            tracing::warn!(group = %upstream.group.name(), %error, "server has no address yet");
+        }
+        tokio::spawn(resolve::refresh(Arc::downgrade(&upstream.group), RESOLVE_AGAIN));
+    }
+}
+
 async fn start_admin(
     policy: &Policy,
-    live: &Arc<Live>,
-    metrics: &Arc<Metrics>,
-    stopped: watch::Receiver<bool>,
+    live: &Arc<State>,
+    mut stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let Some(address) = policy.admin() else { return Ok(()) };
     let listener = tokio::net::TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} (admin)"))?;
     tracing::info!(address = %listener.local_addr()?, "admin listening");
-    let admin = Admin::new(live.clone(), metrics.clone());
-    tokio::spawn(edge_admin::serve(listener, admin, stopped));
+    let stopped = async move {
+        // A sender that is gone means the process is ending, too.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    tokio::spawn(edge_admin::serve(listener, live.clone(), Hosts::new([]), stopped));
     Ok(())
 }
 
-struct Signals {
-    hangup: tokio::signal::unix::Signal,
+/// The signals that end the gateway; a second one ends it at once.
+struct Stop {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
 
-impl Signals {
+impl Stop {
     fn new() -> io::Result<Self> {
         Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    async fn reload(&mut self) {
-        self.hangup.recv().await;
-    }
-
-    async fn stop(&mut self) {
+    async fn asked(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -267,4 +285,6 @@ impl Signals {
     }
 }
 
+/// How often names of servers are looked up again.
+const RESOLVE_AGAIN: Duration = Duration::from_secs(30);
 const RECORD_PATIENCE: Duration = Duration::from_secs(5);

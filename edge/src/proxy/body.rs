@@ -3,28 +3,12 @@
 //! Reads at most the inspected part; the upstream hears nothing until that part has been judged.
 //! Every way a client can make us wait or store more ends in a refusal with the matching status.
 
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
+use edge_config::BodyLimits;
 use edge_core::Refusal;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
 use tokio::time::{Instant, timeout_at};
-
-use super::decode::DecodeLimits;
-
-/// Bounds of a request body, per profile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct BodyLimits {
-    /// How much is read and inspected before the upstream is contacted, in bytes.
-    pub(crate) inspect: usize,
-    /// The largest body that is accepted at all, in bytes; 0 means any.
-    pub(crate) accept: u64,
-    /// Time from the head to the end of the inspected part.
-    pub(crate) deadline: Duration,
-    /// Bounds on unfolding content codings.
-    pub(crate) decode: DecodeLimits,
-}
 
 /// Where a body comes from.
 pub(crate) enum Source<'a> {
@@ -53,9 +37,9 @@ impl Source<'_> {
     }
 
     /// Refuses a body whose declared length is beyond the limit, before a byte of it is read.
-    pub(crate) fn check_length(&self, declared: Option<&[u8]>, accept: u64) -> Option<Refusal> {
+    pub(crate) fn check_length(&self, declared: Option<&[u8]>, limit: u64) -> Option<Refusal> {
         let declared: u64 = std::str::from_utf8(declared?).ok()?.parse().ok()?;
-        (accept > 0 && declared > accept).then(|| Refusal::new(413, "body longer than accepted"))
+        (limit > 0 && declared > limit).then(|| Refusal::new(413, "body longer than accepted"))
     }
 
     /// Takes the inspected part.
@@ -90,7 +74,7 @@ async fn read(session: &mut Session, limits: &BodyLimits) -> Result<Taken, Refus
                 rest.extend_from_slice(&chunk);
             }
         }
-        if limits.accept > 0 && total as u64 > limits.accept {
+        if limits.limit > 0 && total as u64 > limits.limit {
             return Err(Refusal::new(413, "body longer than accepted"));
         }
         if total > limits.inspect {
@@ -116,6 +100,9 @@ async fn go_ahead(session: &mut Session) -> Result<(), Refusal> {
 
 /// What a failed read of the body means for the client.
 pub(crate) fn refusal_for(error: &Error) -> Refusal {
+    if let Some(fault) = edge_conn::body_fault(error) {
+        return Refusal::new(fault.status(), fault.name());
+    }
     match error.etype() {
         ErrorType::ReadTimedout => Refusal::new(408, "request body too slow"),
         ErrorType::ConnectionClosed => Refusal::new(CLIENT_GONE, "client closed the connection"),

@@ -7,6 +7,7 @@
 use std::io::Read;
 
 use bytes::Bytes;
+use edge_config::BodyLimits;
 
 /// How far a body may unfold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,14 @@ pub(crate) struct DecodeLimits {
 impl DecodeLimits {
     fn cap(self, encoded: usize) -> usize {
         self.bytes.min(encoded.saturating_mul(self.ratio).max(SMALL))
+    }
+}
+
+/// The bounds a profile sets.
+pub(crate) fn decode_limits(body: &BodyLimits) -> DecodeLimits {
+    DecodeLimits {
+        bytes: usize::try_from(body.decode_limit).unwrap_or(usize::MAX),
+        ratio: body.decode_ratio as usize,
     }
 }
 

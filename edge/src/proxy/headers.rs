@@ -5,12 +5,15 @@
 
 use std::net::SocketAddr;
 
+use edge_config::HostHeader;
 use edge_core::Exchange;
 use http::header;
 use pingora::Result;
 use pingora::http::RequestHeader;
 
 use super::answer::REQUEST_ID;
+use crate::assemble::RouteState;
+use crate::upstreams::Lease;
 
 /// Sets forwarding headers and the request's name.
 pub(crate) fn forward(
@@ -47,6 +50,23 @@ pub(crate) fn forward(
         request.append_header(header::FORWARDED, element)?;
     }
     request.insert_header(REQUEST_ID, exchange.id.to_string())
+}
+
+/// Sets the `Host` the server asked for, where the group says so.
+pub(crate) fn host(
+    request: &mut RequestHeader,
+    route: Option<&RouteState>,
+    lease: Option<&Lease>,
+) -> Result<()> {
+    let (Some(route), Some(lease)) = (route, lease) else { return Ok(()) };
+    if route.upstream.host_header == HostHeader::Preserve {
+        return Ok(());
+    }
+    let Some(server) = lease.server() else { return Ok(()) };
+    let default = if server.tls { 443 } else { 80 };
+    let host = if server.host.contains(':') { format!("[{}]", server.host) } else { server.host.clone() };
+    let host = if server.port == default { host } else { format!("{host}:{}", server.port) };
+    request.insert_header(header::HOST, host)
 }
 
 /// One element of RFC 7239: an IPv6 address stands in brackets and quotes.

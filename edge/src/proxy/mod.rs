@@ -100,7 +100,8 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
     ) -> Result<()> {
         let (Some(exchange), Some(gateway)) = (&ctx.exchange, &ctx.gateway) else { return Ok(()) };
-        headers::forward(request, exchange, gateway.trusts(exchange.connection.client))
+        headers::forward(request, exchange, gateway.trusts(exchange.connection.client))?;
+        headers::host(request, ctx.route.as_deref(), ctx.lease.as_ref())
     }
 
     async fn response_filter(

@@ -19,7 +19,9 @@ pub(super) fn write(
         take_off(&handle, session, ctx);
     }
     // A request that pingora refused before the pipeline has no exchange; it made no record yet.
-    let Some(mut exchange) = ctx.exchange.take() else { return };
+    let (Some(mut exchange), Some(gateway)) = (ctx.exchange.take(), ctx.gateway.take()) else {
+        return;
+    };
     exchange.response_status =
         session.response_written().map(|response| response.status.as_u16());
     exchange.bytes_in = exchange.bytes_in.max(session.body_bytes_read() as u64);
@@ -31,7 +33,7 @@ pub(super) fn write(
         inspection.finish(&mut exchange);
     }
     exchange.timings.total = exchange.started.elapsed();
-    shared.record(exchange);
+    shared.record(&gateway, ctx.route.as_deref(), exchange);
 }
 
 /// Takes the intercept off and notes what became of a held response.

@@ -23,8 +23,8 @@ pub(super) async fn admit(
     ctx: &mut Context,
 ) -> Result<bool> {
     let gateway = shared.gateway();
-    let head = head_of(session, gateway.max_fields());
-    let mut exchange = Box::new(Exchange::new(shared.next_id(), connection_of(session), head));
+    let (connection, head) = arrived(session);
+    let mut exchange = Box::new(Exchange::new(shared.next_id(), connection, head));
     if let Some(head) = &exchange.head {
         exchange.client = gateway.client(exchange.connection.client, head);
     }
@@ -75,8 +75,8 @@ pub(super) async fn admit(
 pub(super) fn count_body(body: Option<&Bytes>, ctx: &mut Context) -> Result<()> {
     let (Some(body), Some(route)) = (body, &ctx.route) else { return Ok(()) };
     ctx.forwarded += body.len() as u64;
-    let accept = route.profile.body.accept;
-    if accept > 0 && ctx.forwarded > accept {
+    let limit = route.profile.body.limit;
+    if limit > 0 && ctx.forwarded > limit {
         ctx.refusal = Some(Refusal::new(413, "body longer than accepted"));
         return Err(Error::explain(ErrorType::HTTPStatus(413), "body longer than accepted"));
     }
@@ -94,10 +94,19 @@ fn prepare(session: &mut Session, exchange: &Exchange) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The head as it arrived; HTTP/2 heads are put into the same form.
-fn head_of(session: &Session, max_fields: usize) -> Option<Head> {
-    if let Some(http1) = session.as_http1() {
-        return Head::parse(http1.get_headers_raw_bytes(), max_fields).ok();
+/// What our accept loop knows of the connection, and the head as it arrived; HTTP/2 heads are put
+/// into the same form.
+fn arrived(session: &Session) -> (Arc<Connection>, Option<Head>) {
+    let info = session.digest().and_then(edge_conn::connection);
+    let connection = info.map_or_else(
+        || {
+            let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+            Arc::new(Connection { peer: unknown, client: unknown, local: unknown })
+        },
+        |info| info.connection().clone(),
+    );
+    if !session.is_http2() {
+        return (connection, info.and_then(|info| info.take_head()));
     }
     let request = session.req_header();
     let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
@@ -107,19 +116,11 @@ fn head_of(session: &Session, max_fields: usize) -> Option<Head> {
         .filter(|_| !request.headers.contains_key(header::HOST))
         .map(|authority| (&b"host"[..], authority.as_str().as_bytes()));
     let fields = request.headers.iter().map(|(name, value)| (name.as_ref(), value.as_bytes()));
-    Some(Head::from_parts(
+    let head = Head::from_parts(
         request.method.as_str().as_bytes(),
         target.as_bytes(),
         Version::Http2,
         authority.into_iter().chain(fields),
-    ))
-}
-
-/// What our accept loop knows of the connection.
-fn connection_of(session: &Session) -> Arc<Connection> {
-    if let Some(connection) = session.digest().and_then(edge_conn::connection) {
-        return connection;
-    }
-    let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-    Arc::new(Connection { peer: unknown, client: unknown, local: unknown })
+    );
+    (connection, Some(head))
 }

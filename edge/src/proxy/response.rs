@@ -7,6 +7,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use super::Context;
+use super::decode::decode_limits;
 use super::hold::Hold;
 use super::intercept::Handle;
 use crate::stages::inspect;
@@ -49,6 +50,9 @@ fn succeeded(response: &ResponseHeader, ctx: &Context) {
         && !response.status.is_informational()
     {
         lease.succeeded();
+        if let Some(route) = &ctx.route {
+            route.upstream.metrics.answered.inc();
+        }
     }
 }
 
@@ -78,7 +82,8 @@ fn hold(session: &mut Session, response: &ResponseHeader, ctx: &mut Context) {
     }
     let Some(inspection) = ctx.inspection.take() else { return };
     let encoding = response.headers.get(header::CONTENT_ENCODING).map(|v| v.as_bytes().to_vec());
-    let hold = Hold::new(inspection, mode, limit, route.profile.body.decode, encoding);
+    let limit = limit.min(route.profile.hold);
+    let hold = Hold::new(inspection, mode, limit, decode_limits(&route.profile.body), encoding);
     ctx.intercept
         .get_or_insert_with(|| Handle::install(&mut session.downstream_session, None))
         .hold_response(hold);

@@ -51,7 +51,7 @@ pub(crate) fn is_grpc(head: &Head, route: &RouteState) -> bool {
         media == b"application/grpc" || media.starts_with(b"application/grpc+")
     };
     head.version() == Version::Http2
-        && route.group.speaks_http2()
+        && route.upstream.group.dial().http2
         && head.method() == b"POST"
         && head.field("te").is_some_and(|te| te.eq_ignore_ascii_case(b"trailers"))
         && head.field("content-type").is_some_and(grpc)

@@ -9,42 +9,45 @@ use std::time::Instant;
 use pingora::http::Method;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, Result};
+use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::Context;
-use crate::assemble::RouteState;
+use crate::assemble::UpstreamState;
 use crate::upstreams::Lease;
 
 /// Picks a server of the route's group.
 pub(super) fn choose(ctx: &mut Context) -> Result<Box<HttpPeer>> {
-    let (Some(_permit), Some(route), Some(exchange)) =
-        (&ctx.permit, &ctx.route, &mut ctx.exchange)
+    let (Some(_permit), Some(route), Some(exchange)) = (&ctx.permit, &ctx.route, &mut ctx.exchange)
     else {
         return Err(Error::explain(ErrorType::HTTPStatus(500), "no permit for an upstream"));
     };
-    let tried = ctx.lease.take();
-    let lease = route
-        .group
-        .pick(Instant::now(), tried.as_ref().map(Lease::index))
-        .ok_or_else(|| Error::explain(ErrorType::HTTPStatus(503), "no upstream server"))?;
+    let Some(lease) = route.upstream.group.pick(Instant::now(), ctx.lease.take()) else {
+        return Err(Error::explain(ErrorType::HTTPStatus(503), "no upstream server"));
+    };
     exchange.attempts += 1;
     exchange.upstream = Some(lease.address().to_string());
     ctx.forwarded = 0;
-    let peer = peer_for(&lease, route);
+    let peer = peer_for(&lease, &route.upstream);
     ctx.lease = Some(lease);
     Ok(Box::new(peer))
 }
 
-/// A connection could not be made.
+/// A connection could not be made: try another server, within the budget.
 pub(super) fn connect_failed(ctx: &mut Context, mut error: Box<Error>) -> Box<Error> {
     error.set_retry(false);
-    let (Some(lease), Some(route), Some(exchange)) = (&ctx.lease, &ctx.route, &ctx.exchange)
-    else {
+    let (Some(lease), Some(route), Some(exchange)) = (&ctx.lease, &ctx.route, &ctx.exchange) else {
         return error;
     };
-    lease.failed(Instant::now());
-    let again = exchange.attempts < route.group.max_attempts() && route.group.may_retry();
-    error.set_retry(again);
+    let upstream = &route.upstream;
+    upstream.metrics.connect_failed.inc();
+    note_failure(upstream, lease);
+    if exchange.attempts < upstream.group.max_attempts() && lease.has_alternative() {
+        let allowed = upstream.group.may_retry(Instant::now());
+        if !allowed {
+            upstream.metrics.retries_denied.inc();
+        }
+        error.set_retry(allowed);
+    }
     error
 }
 
@@ -55,35 +58,60 @@ pub(super) fn exchange_failed(
     mut error: Box<Error>,
     reused: bool,
 ) -> Box<Error> {
-    let from_upstream = matches!(error.esource(), pingora::ErrorSource::Upstream);
-    if let (true, false, Some(lease)) = (from_upstream, reused, &ctx.lease) {
-        lease.failed(Instant::now());
+    let Some(route) = &ctx.route else {
+        error.set_retry(false);
+        return error;
+    };
+    if *error.esource() == ErrorSource::Upstream
+        && let Some(lease) = &ctx.lease
+    {
+        match error.etype() {
+            ErrorType::ReadTimedout | ErrorType::WriteTimedout => {
+                route.upstream.metrics.timed_out.inc();
+            }
+            _ => route.upstream.metrics.broken.inc(),
+        }
+        if !reused {
+            note_failure(&route.upstream, lease);
+        }
     }
-    let attempts = ctx.exchange.as_ref().map_or(u32::MAX, |exchange| exchange.attempts);
-    let allowed = ctx.route.as_ref().is_some_and(|route| {
-        reused && attempts < route.group.max_attempts().max(2) && route.group.may_retry()
-    });
-    let safe = is_idempotent(&session.req_header().method)
+    // An idle connection may be closed by the server in the moment we use it: once is no fault.
+    let safe = reused
+        && ctx.exchange.as_ref().is_some_and(|exchange| exchange.attempts == 1)
+        && is_idempotent(&session.req_header().method)
         && !session.as_downstream().retry_buffer_truncated()
         && session.response_written().is_none();
-    if allowed && safe {
+    if safe {
         error.retry.decide_reuse(true);
+        // The server is not to blame: it may be picked again.
+        ctx.lease = None;
     } else {
         error.set_retry(false);
     }
     error
 }
 
-fn peer_for(lease: &Lease, route: &RouteState) -> HttpPeer {
+/// Tells the group, which may leave the server out for a while.
+fn note_failure(upstream: &UpstreamState, lease: &Lease) {
+    let now = Instant::now();
+    if lease.failed(now) {
+        let (ejected, _) = upstream.group.census(now);
+        upstream.metrics.ejected.set(i64::try_from(ejected).unwrap_or(i64::MAX));
+    }
+}
+
+fn peer_for(lease: &Lease, upstream: &UpstreamState) -> HttpPeer {
     let mut peer = HttpPeer::new(lease.address(), lease.tls(), lease.name().to_owned());
-    let timeouts = route.group.timeouts();
+    let dial = upstream.group.dial();
     let options = &mut peer.options;
-    options.connection_timeout = Some(timeouts.connect);
-    options.total_connection_timeout = Some(timeouts.connect);
-    options.read_timeout = Some(timeouts.read);
-    options.write_timeout = Some(timeouts.write);
-    options.idle_timeout = Some(timeouts.idle);
-    if route.group.speaks_http2() {
+    options.connection_timeout = Some(dial.connect);
+    options.total_connection_timeout = Some(dial.connect);
+    options.read_timeout = Some(dial.read);
+    options.write_timeout = Some(dial.write);
+    options.idle_timeout = Some(dial.idle);
+    options.verify_cert = dial.verify;
+    options.verify_hostname = dial.verify;
+    if dial.http2 {
         options.set_http_version(2, 2);
         options.max_h2_streams = MAX_UPSTREAM_STREAMS;
     }

@@ -9,7 +9,7 @@ use edge_core::{Exchange, Fault, Inspected, Refusal, Verdict};
 use super::waf::{FaultRule, Inspection};
 use crate::assemble::RouteState;
 use crate::proxy::body::Source;
-use crate::proxy::decode::{self, DecodeError};
+use crate::proxy::decode::{self, DecodeError, decode_limits};
 use crate::proxy::intercept::Replay;
 use crate::proxy::stream;
 
@@ -41,7 +41,7 @@ pub(crate) async fn body(
 ) -> Result<Looked, Refusal> {
     let limits = &route.profile.body;
     let Some(head) = &exchange.head else { return Ok(Looked::default()) };
-    if let Some(refusal) = source.check_length(head.field("content-length"), limits.accept) {
+    if let Some(refusal) = source.check_length(head.field("content-length"), limits.limit) {
         return Err(refusal);
     }
     let wanted = inspection.is_some_and(Inspection::wants_request_body);
@@ -51,7 +51,7 @@ pub(crate) async fn body(
     let taken = source.take(limits).await?;
     exchange.bytes_in = taken.bytes.len() as u64;
     let encodings = join(head.values("content-encoding"));
-    let plain = decode::decode(&encodings, &taken.bytes, taken.whole, limits.decode)
+    let plain = decode::decode(&encodings, &taken.bytes, taken.whole, decode_limits(limits))
         .map_err(refusal_for)?;
     let whole = taken.whole && plain.len() <= limits.inspect;
     let bytes = plain.slice(..plain.len().min(limits.inspect));

@@ -1,0 +1,68 @@
+# Every verb here is also a step of the automated run: nothing runs there that a laptop cannot run.
+# `make` alone explains them. Work is done by scripts/ and cargo; this file only names it.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.PHONY: help
+help: ## show this list
+	@printf '%s\n' \
+	  'Palisade, a WAF-first security gateway.' '' \
+	  'First steps:' \
+	  '  make run     builds it and starts a sample application behind it: try to attack it' \
+	  '  make test    everything a change must pass; ends in "N passed, N failed, N skipped"' '' \
+	  'All verbs:'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@printf '%s\n' '' 'Then read ARCHITECTURE.md (the life of a request) and CONTRIBUTING.md.'
+
+.PHONY: run
+run: ## start the sample application behind the gateway
+	@scripts/run.sh
+
+.PHONY: test
+test: ## format, lints, all tests, docs, ten seconds of each fuzz target, dependency rules
+	@scripts/test.sh
+
+.PHONY: prerequisites
+prerequisites: ## install (as root on Debian) or name what the build needs
+	@scripts/prerequisites.sh
+
+.PHONY: fmt
+fmt: ## format the sources
+	cargo fmt --all
+
+.PHONY: lint
+lint: ## clippy on everything, warnings denied
+	cargo clippy --workspace --all-targets -- -D warnings
+
+.PHONY: doc
+doc: ## the API documentation, warnings denied
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
+
+.PHONY: deny
+deny: ## licences, duplicate crates, sources, who may import pingora (needs cargo-deny)
+	cargo deny check
+
+.PHONY: fuzz-smoke
+fuzz-smoke: ## ten seconds of each fuzz target
+	fuzz/smoke.sh
+
+.PHONY: conformance
+conformance: ## the OWASP CRS regression suite through the live gateway (CRS_DIR, CRS_TESTS)
+	cargo test -p palisade-tests --test crs -- --nocapture
+
+.PHONY: bench
+bench: ## requests a second against nginx and nginx + libmodsecurity, as ratios (needs wrk)
+	@scripts/bench.sh
+
+.PHONY: soak
+soak: ## the slow proofs: 1 GiB upload, 2,000 slow clients, reloads under load
+	cargo build --release -p edge --bin palisade
+	ulimit -n 8192; PALISADE_BIN=$${CARGO_TARGET_DIR:-target}/release/palisade \
+	  cargo test -p palisade-tests --test soak -- --ignored --nocapture --test-threads=1
+
+.PHONY: release
+release: ## the binary that is shipped: target/dist/palisade
+	@scripts/prerequisites.sh
+	cargo build --profile dist -p edge --bin palisade

@@ -1,0 +1,616 @@
+//! Every Prometheus metric of the gateway, under constant names.
+//!
+//! Handles are resolved when a configuration is assembled ([`Metrics::route`], [`Metrics::rules`],
+//! [`Metrics::upstream`]); the request path then adds to atomics and neither locks nor looks up a
+//! label. Label values come from the configuration and from rule numbers only, never from a request,
+//! and their number is bounded: what exceeds a bound is counted under `other`.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use edge_core::{Exchange, Finding, Layer};
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+use crate::outcome::Outcome;
+
+/// Finished exchanges by route and verdict.
+pub const REQUESTS: &str = "palisade_requests_total";
+/// Answers by route and class of status (`2xx`, ..., `none`).
+pub const RESPONSES: &str = "palisade_responses_total";
+/// Time from the complete head to the last byte sent, by route.
+pub const REQUEST_SECONDS: &str = "palisade_request_seconds";
+/// Time spent in a layer.
+pub const LAYER_SECONDS: &str = "palisade_layer_seconds";
+/// Faults of a layer.
+pub const FAULTS: &str = "palisade_faults_total";
+/// Matches of a rule.
+pub const RULE_MATCHES: &str = "palisade_rule_matches_total";
+/// Lines written by log.
+pub const RECORDS_WRITTEN: &str = "palisade_records_written_total";
+/// Lines lost by log and reason (`queue` or `sink`).
+pub const RECORDS_DROPPED: &str = "palisade_records_dropped_total";
+/// Failed writes by log.
+pub const RECORD_ERRORS: &str = "palisade_record_errors_total";
+/// Connections open now.
+pub const CONNECTIONS_ACTIVE: &str = "palisade_connections_active";
+/// Connections accepted.
+pub const CONNECTIONS: &str = "palisade_connections_total";
+/// Connections closed before their first request, by reason.
+pub const CONNECTIONS_REFUSED: &str = "palisade_connections_refused_total";
+/// Attempts on an upstream group by result.
+pub const UPSTREAM_ATTEMPTS: &str = "palisade_upstream_attempts_total";
+/// Retries an upstream group's budget did not allow.
+pub const RETRIES_DENIED: &str = "palisade_upstream_retries_denied_total";
+/// Servers of an upstream group that are ejected now.
+pub const UPSTREAM_EJECTED: &str = "palisade_upstream_ejected";
+/// Reloads that took effect.
+pub const RELOAD_SUCCESS: &str = "palisade_config_reload_success_total";
+/// Reloads that were refused; the old configuration went on.
+pub const RELOAD_FAILURE: &str = "palisade_config_reload_failure_total";
+/// Unix time of the last reload that took effect.
+pub const RELOAD_TIME: &str = "palisade_config_last_reload_success_timestamp_seconds";
+/// 1, labelled with the version.
+pub const BUILD_INFO: &str = "palisade_build_info";
+
+/// All metrics of a process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    responses: IntCounterVec,
+    request_seconds: HistogramVec,
+    layers: [Histogram; Layer::ALL.len()],
+    faults: [IntCounter; Layer::ALL.len()],
+    rule_matches: IntCounterVec,
+    upstream_attempts: IntCounterVec,
+    retries_denied: IntCounterVec,
+    upstream_ejected: IntGaugeVec,
+    routes: Known,
+    rules: Known,
+    upstreams: Known,
+    /// Of the decision record and the access log.
+    pub records: RecordCounters,
+    /// Of the listeners.
+    pub connections: Connections,
+    /// Of the configuration.
+    pub reloads: Reloads,
+}
+
+impl Metrics {
+    /// Registers every metric; `version` is shown by [`BUILD_INFO`].
+    ///
+    /// # Errors
+    /// Only if two metrics share a name, which a test rules out.
+    pub fn new(version: &str) -> Result<Arc<Self>, prometheus::Error> {
+        let r = Registry::new();
+        let layer_seconds = histograms(&r, LAYER_SECONDS, "Time spent in a layer.", &["layer"])?;
+        let faults = counters(&r, FAULTS, "Faults of a layer.", &["layer"])?;
+        let build = gauges(&r, BUILD_INFO, "The running version.", &["version"])?;
+        build.with_label_values(&[version]).set(1);
+        Ok(Arc::new(Self {
+            requests: counters(&r, REQUESTS, "Finished exchanges.", &["route", "verdict"])?,
+            responses: counters(
+                &r,
+                RESPONSES,
+                "Answers by class of status.",
+                &["route", "class"],
+            )?,
+            request_seconds: histograms(&r, REQUEST_SECONDS, "Time of an exchange.", &["route"])?,
+            layers: Layer::ALL.map(|layer| layer_seconds.with_label_values(&[layer.name()])),
+            faults: Layer::ALL.map(|layer| faults.with_label_values(&[layer.name()])),
+            rule_matches: counters(&r, RULE_MATCHES, "Matches of a rule.", &["rule_id"])?,
+            upstream_attempts: counters(
+                &r,
+                UPSTREAM_ATTEMPTS,
+                "Attempts on an upstream group.",
+                &["upstream", "result"],
+            )?,
+            retries_denied: counters(
+                &r,
+                RETRIES_DENIED,
+                "Retries the budget of an upstream group did not allow.",
+                &["upstream"],
+            )?,
+            upstream_ejected: gauges(
+                &r,
+                UPSTREAM_EJECTED,
+                "Servers of an upstream group that are ejected.",
+                &["upstream"],
+            )?,
+            routes: Known::up_to(MAX_ROUTES),
+            rules: Known::up_to(MAX_RULES),
+            upstreams: Known::up_to(MAX_UPSTREAMS),
+            records: RecordCounters::register(&r)?,
+            connections: Connections::register(&r)?,
+            reloads: Reloads::register(&r)?,
+            registry: r,
+        }))
+    }
+
+    /// Handles of one route, to be kept with it.
+    #[must_use]
+    pub fn route(&self, route: &str) -> RouteMetrics {
+        let route = self.routes.admit(route);
+        RouteMetrics {
+            verdicts: Outcome::ALL
+                .map(|outcome| self.requests.with_label_values(&[route, outcome.name()])),
+            classes: CLASSES.map(|class| self.responses.with_label_values(&[route, class])),
+            seconds: self.request_seconds.with_label_values(&[route]),
+            layers: self.layers.clone(),
+            faults: self.faults.clone(),
+        }
+    }
+
+    /// Handles of the rules of a loaded rule set, to be kept with it.
+    #[must_use]
+    pub fn rules(&self, ids: impl IntoIterator<Item = u64>) -> RuleMetrics {
+        let mut ids: Vec<u64> = ids.into_iter().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let counter = |id: u64| {
+            let id = id.to_string();
+            let label = self.rules.admit(&id);
+            (label != OTHER).then(|| (self.rule_matches.clone(), OnceLock::new()))
+        };
+        let slots = ids
+            .into_iter()
+            .filter_map(|id| counter(id).map(|(vec, cell)| Rule { id, vec, cell }));
+        RuleMetrics {
+            rules: slots.collect(),
+            other: self.rule_matches.with_label_values(&[OTHER]),
+        }
+    }
+
+    /// Handles of one upstream group, to be kept with it.
+    #[must_use]
+    pub fn upstream(&self, group: &str) -> UpstreamMetrics {
+        let group = self.upstreams.admit(group);
+        let attempt = |result| self.upstream_attempts.with_label_values(&[group, result]);
+        UpstreamMetrics {
+            answered: attempt("answered"),
+            connect_failed: attempt("connect_failed"),
+            broken: attempt("broken"),
+            timed_out: attempt("timed_out"),
+            retries_denied: self.retries_denied.with_label_values(&[group]),
+            ejected: self.upstream_ejected.with_label_values(&[group]),
+        }
+    }
+
+    /// Everything in Prometheus's text format.
+    #[must_use]
+    pub fn text(&self) -> String {
+        TextEncoder::new()
+            .encode_to_string(&self.registry.gather())
+            .unwrap_or_default()
+    }
+}
+
+/// Metrics of one route.
+#[derive(Debug, Clone)]
+pub struct RouteMetrics {
+    verdicts: [IntCounter; Outcome::ALL.len()],
+    classes: [IntCounter; CLASSES.len()],
+    seconds: Histogram,
+    layers: [Histogram; Layer::ALL.len()],
+    faults: [IntCounter; Layer::ALL.len()],
+}
+
+impl RouteMetrics {
+    /// Counts a finished exchange.
+    pub fn observe(&self, exchange: &Exchange) {
+        if let Some(counter) = self.verdicts.get(Outcome::of(exchange) as usize) {
+            counter.inc();
+        }
+        let class = exchange.response_status.map_or(0, |status| status / 100);
+        if let Some(counter) = self
+            .classes
+            .get(usize::from(class))
+            .or(self.classes.first())
+        {
+            counter.inc();
+        }
+        self.seconds.observe(exchange.timings.total.as_secs_f64());
+        for (layer, spent) in exchange.timings.iter() {
+            if let Some(histogram) = self.layers.get(layer as usize) {
+                histogram.observe(spent.as_secs_f64());
+            }
+        }
+        for fault in &exchange.faults {
+            if let Some(counter) = self.faults.get(fault.layer as usize) {
+                counter.inc();
+            }
+        }
+    }
+}
+
+/// Match counters of a rule set. A series appears with the first match.
+#[derive(Debug)]
+pub struct RuleMetrics {
+    /// Sorted by number.
+    rules: Box<[Rule]>,
+    other: IntCounter,
+}
+
+#[derive(Debug)]
+struct Rule {
+    id: u64,
+    vec: IntCounterVec,
+    cell: OnceLock<IntCounter>,
+}
+
+impl RuleMetrics {
+    /// Counts the rules that matched.
+    pub fn observe(&self, findings: &[Finding]) {
+        for finding in findings.iter().filter(|finding| finding.rule_id != 0) {
+            self.counter(finding.rule_id).inc();
+        }
+    }
+
+    fn counter(&self, id: u64) -> &IntCounter {
+        let found = self.rules.binary_search_by_key(&id, |rule| rule.id);
+        match found.ok().and_then(|at| self.rules.get(at)) {
+            Some(Rule { id, vec, cell }) => {
+                cell.get_or_init(|| vec.with_label_values(&[id.to_string().as_str()]))
+            }
+            None => &self.other,
+        }
+    }
+}
+
+/// Metrics of one upstream group.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields say what they count")]
+pub struct UpstreamMetrics {
+    pub answered: IntCounter,
+    pub connect_failed: IntCounter,
+    pub broken: IntCounter,
+    pub timed_out: IntCounter,
+    pub retries_denied: IntCounter,
+    pub ejected: IntGauge,
+}
+
+/// Metrics of the listeners.
+#[derive(Debug, Clone)]
+pub struct Connections {
+    /// Open now.
+    pub active: IntGauge,
+    /// Accepted.
+    pub accepted: IntCounter,
+    refused: IntCounterVec,
+}
+
+impl Connections {
+    /// The counter for connections closed for `reason`, a word of the program.
+    #[must_use]
+    pub fn refused(&self, reason: &'static str) -> IntCounter {
+        self.refused.with_label_values(&[reason])
+    }
+
+    fn register(r: &Registry) -> Result<Self, prometheus::Error> {
+        let help = "Connections closed before their first request.";
+        Ok(Self {
+            active: added(
+                r,
+                IntGauge::new(CONNECTIONS_ACTIVE, "Connections open now.")?,
+            )?,
+            accepted: added(r, IntCounter::new(CONNECTIONS, "Connections accepted.")?)?,
+            refused: counters(r, CONNECTIONS_REFUSED, help, &["reason"])?,
+        })
+    }
+}
+
+/// Metrics of the configuration.
+#[derive(Debug, Clone)]
+pub struct Reloads {
+    success: IntCounter,
+    failure: IntCounter,
+    last: IntGauge,
+}
+
+impl Reloads {
+    /// A configuration took effect at `now`.
+    pub fn succeeded(&self, now: SystemTime) {
+        self.success.inc();
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        self.last
+            .set(i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+    }
+
+    /// A configuration was refused.
+    pub fn failed(&self) {
+        self.failure.inc();
+    }
+
+    fn register(r: &Registry) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            success: added(
+                r,
+                IntCounter::new(RELOAD_SUCCESS, "Reloads that took effect.")?,
+            )?,
+            failure: added(
+                r,
+                IntCounter::new(RELOAD_FAILURE, "Reloads that were refused.")?,
+            )?,
+            last: added(
+                r,
+                IntGauge::new(RELOAD_TIME, "Time of the last good reload.")?,
+            )?,
+        })
+    }
+}
+
+/// Metrics of both logs.
+#[derive(Debug, Clone)]
+pub struct RecordCounters {
+    pub(crate) record: SinkCounters,
+    pub(crate) access: SinkCounters,
+    pub(crate) queue_full: IntCounter,
+}
+
+impl RecordCounters {
+    /// Counters that no registry shows, for tests and commands without metrics.
+    ///
+    /// # Panics
+    /// Never: the names are valid.
+    #[must_use]
+    pub fn unregistered() -> Self {
+        Self {
+            record: SinkCounters::unregistered(),
+            access: SinkCounters::unregistered(),
+            queue_full: unregistered(),
+        }
+    }
+
+    fn register(r: &Registry) -> Result<Self, prometheus::Error> {
+        let written = counters(r, RECORDS_WRITTEN, "Lines written.", &["log"])?;
+        let dropped = counters(r, RECORDS_DROPPED, "Lines lost.", &["log", "reason"])?;
+        let errors = counters(r, RECORD_ERRORS, "Failed writes.", &["log"])?;
+        let sink = |log| SinkCounters {
+            written: written.with_label_values(&[log]),
+            dropped: dropped.with_label_values(&[log, "sink"]),
+            errors: errors.with_label_values(&[log]),
+        };
+        Ok(Self {
+            record: sink("decision"),
+            access: sink("access"),
+            queue_full: dropped.with_label_values(&["decision", "queue"]),
+        })
+    }
+}
+
+/// Metrics of one sink.
+#[derive(Debug, Clone)]
+pub(crate) struct SinkCounters {
+    pub(crate) written: IntCounter,
+    pub(crate) dropped: IntCounter,
+    pub(crate) errors: IntCounter,
+}
+
+impl SinkCounters {
+    pub(crate) fn unregistered() -> Self {
+        Self {
+            written: unregistered(),
+            dropped: unregistered(),
+            errors: unregistered(),
+        }
+    }
+}
+
+/// Label values seen so far: the first `limit` keep their name.
+#[derive(Debug)]
+struct Known {
+    limit: usize,
+    seen: Mutex<HashSet<String>>,
+}
+
+impl Known {
+    fn up_to(limit: usize) -> Self {
+        Self {
+            limit,
+            seen: Mutex::default(),
+        }
+    }
+
+    fn admit<'a>(&self, name: &'a str) -> &'a str {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.contains(name) {
+            return name;
+        }
+        if seen.len() >= self.limit {
+            return OTHER;
+        }
+        seen.insert(name.to_owned());
+        name
+    }
+}
+
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    added(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn gauges(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntGaugeVec, prometheus::Error> {
+    added(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
+}
+
+fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<HistogramVec, prometheus::Error> {
+    let opts = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
+    added(registry, HistogramVec::new(opts, labels)?)
+}
+
+fn added<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: C,
+) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "a valid constant name is the only condition"
+)]
+fn unregistered() -> IntCounter {
+    IntCounter::new("unregistered", "Not shown.").expect("the name is valid")
+}
+
+/// From the cost of a cheap layer to that of a slow upstream.
+const BUCKETS: [f64; 14] = [
+    0.000_01, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5,
+    1.0, 10.0,
+];
+/// Classes of status; the index is the first digit.
+const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+/// Label of what exceeds a bound.
+const OTHER: &str = "other";
+/// Routes with series of their own; each has about thirty.
+const MAX_ROUTES: usize = 1000;
+/// Rules with a series of their own.
+const MAX_RULES: usize = 5000;
+/// Upstream groups with series of their own.
+const MAX_UPSTREAMS: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use edge_core::{Decision, Fault, Refusal, Verdict};
+
+    use super::*;
+    use crate::record::tests::exchange;
+
+    fn metrics() -> Arc<Metrics> {
+        Metrics::new("1.2.3").unwrap()
+    }
+
+    fn finding(rule_id: u64) -> Finding {
+        Finding {
+            rule_id,
+            msg: String::new(),
+            data: String::new(),
+            matched: String::new(),
+            variable: String::new(),
+            severity: None,
+            tags: Arc::from([]),
+        }
+    }
+
+    #[test]
+    fn an_exchange_is_counted_by_route_verdict_class_and_layer() {
+        let metrics = metrics();
+        let mut exchange = exchange();
+        exchange.decision = Some(Decision {
+            layer: Layer::Waf,
+            verdict: Verdict::Respond(Refusal::new(403, "x")),
+            enforced: true,
+        });
+        exchange.response_status = Some(403);
+        exchange.timings.add(Layer::Waf, Duration::from_micros(30));
+        exchange.faults.push(Fault {
+            layer: Layer::Body,
+            what: "x".into(),
+        });
+        metrics.route("shop").observe(&exchange);
+        let text = metrics.text();
+        for line in [
+            "palisade_requests_total{route=\"shop\",verdict=\"blocked\"} 1",
+            "palisade_requests_total{route=\"shop\",verdict=\"allowed\"} 0",
+            "palisade_responses_total{class=\"4xx\",route=\"shop\"} 1",
+            "palisade_layer_seconds_count{layer=\"waf\"} 1",
+            "palisade_layer_seconds_bucket{layer=\"waf\",le=\"0.00005\"} 1",
+            "palisade_faults_total{layer=\"body\"} 1",
+            "palisade_build_info{version=\"1.2.3\"} 1",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn an_exchange_without_an_answer_has_a_class_of_its_own() {
+        let metrics = metrics();
+        let mut exchange = exchange();
+        exchange.response_status = None;
+        metrics.route("a").observe(&exchange);
+        exchange.response_status = Some(999);
+        metrics.route("a").observe(&exchange);
+        let line = "palisade_responses_total{class=\"none\",route=\"a\"} 2";
+        assert!(metrics.text().contains(line));
+    }
+
+    #[test]
+    fn a_rule_has_a_series_from_its_first_match_on_and_strangers_share_one() {
+        let metrics = metrics();
+        let rules = metrics.rules([942_100, 920_100]);
+        assert!(!metrics.text().contains("942100"));
+        rules.observe(&[finding(942_100), finding(7), finding(0), finding(942_100)]);
+        let text = metrics.text();
+        assert!(
+            text.contains("palisade_rule_matches_total{rule_id=\"942100\"} 2"),
+            "{text}"
+        );
+        assert!(
+            text.contains("palisade_rule_matches_total{rule_id=\"other\"} 1"),
+            "{text}"
+        );
+        assert!(!text.contains("920100"));
+    }
+
+    #[test]
+    fn a_reload_counts_on_where_the_old_configuration_stopped() {
+        let metrics = metrics();
+        metrics.route("a").observe(&exchange());
+        metrics.route("a").observe(&exchange());
+        let line = "palisade_requests_total{route=\"a\",verdict=\"allowed\"} 2";
+        assert!(metrics.text().contains(line));
+        metrics.reloads.failed();
+        metrics
+            .reloads
+            .succeeded(UNIX_EPOCH + Duration::from_secs(5));
+        let text = metrics.text();
+        assert!(text.contains("palisade_config_reload_failure_total 1"));
+        assert!(text.contains("palisade_config_last_reload_success_timestamp_seconds 5"));
+    }
+
+    #[test]
+    fn the_number_of_series_is_bounded() {
+        let metrics = metrics();
+        for number in 0..MAX_ROUTES + 5 {
+            metrics.route(&format!("r{number}")).observe(&exchange());
+        }
+        let text = metrics.text();
+        let line = "palisade_requests_total{route=\"other\",verdict=\"allowed\"} 5";
+        assert!(text.contains(line));
+        let last = format!("route=\"r{MAX_ROUTES}\"");
+        assert!(!text.contains(&last));
+        assert!(metrics.rules(0..MAX_RULES as u64 + 9).rules.len() == MAX_RULES);
+    }
+
+    #[test]
+    fn a_label_with_quotes_cannot_forge_a_line() {
+        let metrics = metrics();
+        metrics.route("a\"} 1\nforged 1").observe(&exchange());
+        assert!(
+            !metrics
+                .text()
+                .lines()
+                .any(|line| line.starts_with("forged"))
+        );
+    }
+}

@@ -1,0 +1,328 @@
+//! A place lines are written to: batches, retries, whole lines only.
+//!
+//! A [`Sink`] collects lines and hands many of them to one `write`. What could not be written stays
+//! and is tried again, from the very byte where the disk gave up, so a line is never torn in two by
+//! a full disk and two lines never merge. The backlog is bounded: beyond it whole lines are counted
+//! as lost. It runs on the writer thread alone; nothing here may be called from the request path.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::metrics::SinkCounters;
+use crate::spec::Output;
+
+/// Lines on their way to one output.
+pub(crate) struct Sink {
+    name: &'static str,
+    medium: Box<dyn Medium>,
+    /// Lines not yet written, each with its line end.
+    backlog: Vec<u8>,
+    /// Bytes of the backlog that are written already.
+    written: usize,
+    counters: SinkCounters,
+    trouble: Option<Trouble>,
+}
+
+/// What lines are written to.
+pub(crate) trait Medium: Send {
+    /// Writes some of `bytes` and says how many.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    /// Opens the output again under its name; on error the old one stays in use.
+    fn reopen(&mut self) -> io::Result<()>;
+}
+
+/// The output refuses to take lines.
+struct Trouble {
+    retry: Instant,
+    report: Instant,
+    reported: bool,
+    lost: u64,
+}
+
+impl Sink {
+    /// Opens `output`; `None` if it is off. `name` is how reports call this sink.
+    pub(crate) fn open(
+        name: &'static str,
+        output: &Output,
+        counters: SinkCounters,
+    ) -> io::Result<Option<Self>> {
+        let medium: Box<dyn Medium> = match output {
+            Output::Off => return Ok(None),
+            Output::Stdout => Box::new(Stdout(duplicate(io::stdout().as_fd())?)),
+            Output::Stderr => Box::new(Stderr(duplicate(io::stderr().as_fd())?)),
+            Output::File(path) => Box::new(LogFile::open(path)?),
+        };
+        Ok(Some(Self::new(name, medium, counters)))
+    }
+
+    pub(crate) fn new(name: &'static str, medium: Box<dyn Medium>, counters: SinkCounters) -> Self {
+        Self {
+            name,
+            medium,
+            backlog: Vec::with_capacity(BATCH),
+            written: 0,
+            counters,
+            trouble: None,
+        }
+    }
+
+    /// Adds one line, made by `write` without its line end; counts it as lost if the backlog is full.
+    pub(crate) fn line(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.backlog.len() >= BACKLOG {
+            self.lose(1);
+            return;
+        }
+        write(&mut self.backlog);
+        self.backlog.push(b'\n');
+    }
+
+    /// Whether enough lines wait for a write to be worth it.
+    pub(crate) fn is_batch(&self) -> bool {
+        self.backlog.len() >= BATCH
+    }
+
+    /// When to try again, if the output is in trouble.
+    pub(crate) fn retry(&self) -> Option<Instant> {
+        self.trouble.as_ref().map(|trouble| trouble.retry)
+    }
+
+    /// Writes what waits, unless the output is in trouble and it is too early to try again.
+    pub(crate) fn flush(&mut self, now: Instant) {
+        if self.retry().is_some_and(|retry| now < retry) {
+            return;
+        }
+        while let Some(rest) = self
+            .backlog
+            .get(self.written..)
+            .filter(|rest| !rest.is_empty())
+        {
+            match self.medium.write(rest) {
+                Ok(0) => return self.failed(now, &ErrorKind::WriteZero.into()),
+                Ok(count) => self.advance(count),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return self.failed(now, &error),
+            }
+        }
+        self.backlog.clear();
+        // One burst must not keep its memory for ever.
+        self.backlog.shrink_to(2 * BATCH);
+        self.written = 0;
+        if let Some(Trouble {
+            reported: true,
+            lost,
+            ..
+        }) = self.trouble.take()
+        {
+            tracing::info!(sink = self.name, lost, "writing again");
+        }
+    }
+
+    /// Closes and opens the output, after its file was renamed. A line that is half in the old
+    /// output is finished there or, if that cannot be, counted as lost; it never starts the new one.
+    pub(crate) fn reopen(&mut self, now: Instant) {
+        if let Some(trouble) = &mut self.trouble {
+            trouble.retry = now;
+        }
+        self.flush(now);
+        if let Err(error) = self.medium.reopen() {
+            self.counters.errors.inc();
+            tracing::warn!(sink = self.name, %error, "cannot reopen, the old file stays in use");
+            return;
+        }
+        self.drop_torn_line();
+        if let Some(trouble) = &mut self.trouble {
+            trouble.retry = now;
+        }
+        self.flush(now);
+    }
+
+    /// Gives up what is left, at the end of a shutdown.
+    pub(crate) fn abandon(&mut self) -> u64 {
+        let rest = self.backlog.get(self.written..).unwrap_or_default();
+        let lost = lines(rest);
+        self.lose(lost);
+        self.backlog.clear();
+        self.written = 0;
+        lost
+    }
+
+    fn advance(&mut self, count: usize) {
+        let end = self.backlog.len().min(self.written + count);
+        let done = self.backlog.get(self.written..end).unwrap_or_default();
+        self.counters.written.inc_by(lines(done));
+        self.written = end;
+    }
+
+    fn failed(&mut self, now: Instant, error: &io::Error) {
+        // Make room: only the written bytes of a torn line are remembered, by starting after them.
+        let torn = self.torn_line();
+        self.backlog.drain(..self.written);
+        self.written = 0;
+        if torn {
+            // Kept as a mark that the first line in the backlog is the rest of one.
+            self.backlog.insert(0, TORN);
+            self.written = 1;
+        }
+        // A pipe whose reader is slow is tried again soon, and no news unless it lasts.
+        let (pause, grace) = match error.kind() {
+            ErrorKind::WouldBlock => (RETRY_PIPE, RETRY),
+            _ => (RETRY, Duration::ZERO),
+        };
+        let trouble = self.trouble.get_or_insert(Trouble {
+            retry: now,
+            report: now + grace,
+            reported: false,
+            lost: 0,
+        });
+        trouble.retry = now + pause;
+        if grace.is_zero() || now >= trouble.report {
+            self.counters.errors.inc();
+        }
+        if now >= trouble.report {
+            trouble.report = now + REPORT;
+            trouble.reported = true;
+            let lost = trouble.lost;
+            tracing::error!(sink = self.name, %error, lost, "cannot write, will try again");
+        }
+    }
+
+    /// Whether the written part of the backlog ends inside a line.
+    fn torn_line(&self) -> bool {
+        let last = self
+            .written
+            .checked_sub(1)
+            .and_then(|at| self.backlog.get(at));
+        last.is_some_and(|byte| *byte != b'\n')
+    }
+
+    fn drop_torn_line(&mut self) {
+        if !self.torn_line() {
+            return;
+        }
+        let rest = self.backlog.get(self.written..).unwrap_or_default();
+        let end = rest
+            .iter()
+            .position(|b| *b == b'\n')
+            .map_or(rest.len(), |at| at + 1);
+        self.backlog.drain(..self.written + end);
+        self.written = 0;
+        self.lose(1);
+    }
+
+    fn lose(&mut self, count: u64) {
+        self.counters.dropped.inc_by(count);
+        if let Some(trouble) = &mut self.trouble {
+            trouble.lost += count;
+        }
+    }
+}
+
+fn lines(bytes: &[u8]) -> u64 {
+    bytes.iter().map(|b| u64::from(*b == b'\n')).sum()
+}
+
+fn duplicate(fd: std::os::fd::BorrowedFd<'_>) -> io::Result<File> {
+    Ok(File::from(fd.try_clone_to_owned()?))
+}
+
+/// Standard output, past the line buffer of the standard library. The lock keeps whole batches
+/// apart from whatever else writes there.
+struct Stdout(File);
+
+impl Medium for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _apart = io::stdout().lock();
+        self.0.write(bytes)
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Standard error, shared with the log; see [`Stdout`].
+struct Stderr(File);
+
+impl Medium for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _apart = io::stderr().lock();
+        self.0.write(bytes)
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A file that is appended to.
+struct LogFile {
+    path: PathBuf,
+    file: File,
+    /// The file ends inside a line (of a process that died): end it before the next one.
+    torn: bool,
+}
+
+impl LogFile {
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o640)
+            .open(path)?;
+        let torn = ends_inside_a_line(path, &mut file);
+        let path = path.to_owned();
+        Ok(Self { path, file, torn })
+    }
+}
+
+impl Medium for LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.torn {
+            if self.file.write(b"\n")? == 0 {
+                return Ok(0);
+            }
+            self.torn = false;
+        }
+        self.file.write(bytes)
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        *self = Self::open(&self.path)?;
+        Ok(())
+    }
+}
+
+/// Looks at the last byte; anything but a regular file that can be read ends cleanly.
+fn ends_inside_a_line(path: &Path, file: &mut File) -> bool {
+    let look = |file: &mut File| {
+        if !file.metadata()?.is_file() || file.metadata()?.len() == 0 {
+            return Ok(false);
+        }
+        let mut reader = File::open(path)?;
+        reader.seek(SeekFrom::End(-1))?;
+        let mut last = [0];
+        reader.read_exact(&mut last)?;
+        Ok::<_, io::Error>(last != *b"\n")
+    };
+    look(file).unwrap_or(false)
+}
+
+/// Bytes that make a write worth it while more lines wait.
+const BATCH: usize = 128 * 1024;
+/// Bytes that may wait for an output in trouble.
+const BACKLOG: usize = 4 * 1024 * 1024;
+/// Time between two attempts.
+const RETRY: Duration = Duration::from_millis(500);
+/// Time between two attempts on a full pipe.
+const RETRY_PIPE: Duration = Duration::from_millis(5);
+/// Time between two reports of the same trouble.
+const REPORT: Duration = Duration::from_secs(10);
+/// Stands for the written part of a torn line.
+const TORN: u8 = 0;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,316 @@
+//! From files to a [`Policy`], reporting every mistake at once.
+//!
+//! A mistake does not end the work: the node it concerns is left out and the rest goes on, so that one
+//! run shows an unknown key, a wrong type, a bad expression and a name that does not exist together.
+//! What only follows from a node that was left out is not reported. Files are read under bounds;
+//! nothing is written, and no host name is resolved.
+
+use std::collections::HashSet;
+use std::path::{Path as FilePath, PathBuf};
+
+use edge_core::{Diagnostic, Level, Position};
+use serde_json::Value as Json;
+
+use crate::check::{self, Mistake};
+use crate::env::Env;
+use crate::files;
+use crate::merge;
+use crate::policy::{self, Complaints, Policy};
+use crate::source::{Place, Problem, Source, Sources};
+use crate::spec::Spec;
+use crate::tree::{Node, Path, Scalar, Step, Value, de, expand, parse};
+
+/// Deserialization is tried again at most this often, each time with one node less.
+const MAX_ROUNDS: usize = 100;
+
+/// A configuration that can run.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What runs.
+    pub policy: Policy,
+    /// What is allowed but probably not meant.
+    pub warnings: Vec<Diagnostic>,
+    /// Files and directories to watch for changes.
+    pub files: Vec<PathBuf>,
+}
+
+/// Loads the configuration file at `path`, and the files it includes.
+///
+/// # Errors
+/// Every mistake, in the order of the files.
+pub fn load(path: &FilePath, env: &dyn Env) -> Result<Loaded, Vec<Diagnostic>> {
+    let mut loader = Loader::new(env);
+    match files::read(path) {
+        Ok(text) => loader.run(path, text),
+        Err(message) => Err(vec![Diagnostic {
+            level: Level::Error,
+            file: path.display().to_string().into(),
+            position: Position::default(),
+            line: String::new(),
+            message,
+            help: None,
+        }]),
+    }
+}
+
+/// Loads a configuration from text, as if it stood in a file called `name`; nothing is included
+/// unless the text says so.
+///
+/// # Errors
+/// Every mistake, in the order of the text.
+pub fn load_text(name: &str, text: &str, env: &dyn Env) -> Result<Loaded, Vec<Diagnostic>> {
+    Loader::new(env).run(FilePath::new(name), text.to_owned())
+}
+
+/// The configuration of `palisade run --upstream URL`: everything goes to `upstream` under the
+/// default profile with the built-in rules. `audit` is the output of the decision record, in the
+/// words of the configuration.
+///
+/// # Errors
+/// An argument that is not what its key in a file takes.
+pub fn quick(upstream: &str, listen: &str, audit: &str) -> Result<Loaded, Vec<Diagnostic>> {
+    let text = |text: &str| {
+        node(Value::Scalar(Scalar {
+            text: text.to_owned(),
+            plain: false,
+            expanded: false,
+            leads_with_variable: false,
+        }))
+    };
+    let list = |item| node(Value::List(vec![item]));
+    let root = merge::map([
+        ("listeners", list(merge::map([("address", text(listen))]))),
+        ("admin", merge::map([("address", text("127.0.0.1:0"))])),
+        ("audit", merge::map([("output", text(audit))])),
+        (
+            "upstreams",
+            merge::map([("app", merge::map([("servers", list(text(upstream)))]))]),
+        ),
+        ("routes", list(merge::map([("upstream", text("app"))]))),
+    ]);
+    let nothing = |_: &str| None;
+    let mut loader = Loader::new(&nothing);
+    loader.sources.0.push(Source {
+        name: "command line".into(),
+        text: String::new(),
+    });
+    let policy = loader.policy(root);
+    let (policy, warnings) = loader.finish(policy)?;
+    Ok(Loaded {
+        policy,
+        warnings,
+        files: Vec::new(),
+    })
+}
+
+struct Loader<'a> {
+    env: &'a dyn Env,
+    sources: Sources,
+    errors: Vec<Problem>,
+    warnings: Vec<Problem>,
+    /// Nodes that lost a part or were reported already; what goes wrong there is a consequence.
+    touched: HashSet<(usize, usize, usize)>,
+    /// Names that are defined somewhere, even if what they name was left out.
+    names: HashSet<(&'static str, String)>,
+}
+
+impl<'a> Loader<'a> {
+    fn new(env: &'a dyn Env) -> Self {
+        Self {
+            env,
+            sources: Sources::default(),
+            errors: Vec::new(),
+            warnings: Vec::new(),
+            touched: HashSet::new(),
+            names: HashSet::new(),
+        }
+    }
+
+    fn run(&mut self, path: &FilePath, text: String) -> Result<Loaded, Vec<Diagnostic>> {
+        let mut watch = vec![path.to_owned()];
+        let root = self.tree(path, text, &crate::schema());
+        let policy = root.and_then(|mut root| {
+            let includes = files::included(path, &root, &mut self.errors, &mut watch);
+            for (file, place) in includes {
+                match files::read(&file) {
+                    Ok(text) => self.include(&mut root, &file, text),
+                    Err(message) => self.errors.push(Problem::new(place, message)),
+                }
+            }
+            self.policy(root)
+        });
+        let (policy, warnings) = self.finish(policy)?;
+        Ok(Loaded {
+            policy,
+            warnings,
+            files: watch,
+        })
+    }
+
+    fn include(&mut self, root: &mut Node, file: &FilePath, text: String) {
+        if let Some(part) = self.tree(file, text, &crate::fragment_schema()) {
+            merge::merge(root, part, &self.sources, &mut self.errors);
+        }
+    }
+
+    /// One file: parsed, expanded, checked; parts that are wrong are left out.
+    fn tree(&mut self, path: &FilePath, text: String, schema: &Json) -> Option<Node> {
+        let file = self.sources.0.len();
+        self.sources.0.push(Source {
+            name: path.display().to_string().into(),
+            text,
+        });
+        let mut root = parse::parse(&self.sources, file, &mut self.errors)?;
+        let mut unknown = Vec::new();
+        expand::expand(&mut root, self.env, &mut unknown);
+        let places = unknown.iter().map(|problem| identity(problem.place));
+        self.touched.extend(places);
+        self.errors.append(&mut unknown);
+        self.names.extend(merge::names(&root));
+        let mistakes = check::check(&root, schema);
+        for Mistake {
+            problem,
+            path,
+            remove,
+        } in mistakes.into_iter().rev()
+        {
+            // A variable without a value was reported when it was expanded.
+            let node = root.nearest(&path);
+            if !(node.is_expanded() && self.is_touched(node)) {
+                self.errors.push(problem);
+            }
+            self.touch(&root, &path);
+            if remove {
+                root.remove(&path);
+            }
+        }
+        files::anchor(&mut root, path);
+        Some(root)
+    }
+
+    /// The whole tree to what runs.
+    fn policy(&mut self, mut root: Node) -> Option<Policy> {
+        let spec = self.spec(&mut root)?;
+        let mut complaints = Complaints::default();
+        let policy = policy::build(spec, &mut complaints);
+        for complaint in complaints.0 {
+            let known = |missing| self.names.contains(&missing);
+            let consequence = !self.errors.is_empty()
+                && (complaint.missing.is_some_and(known)
+                    || self.is_touched(root.nearest(&complaint.path)));
+            if consequence {
+                continue;
+            }
+            let problem = Problem {
+                place: locate(&root, &complaint.path),
+                message: complaint.message,
+                help: complaint.help,
+            };
+            if complaint.warning {
+                self.warnings.push(problem);
+            } else {
+                self.errors.push(problem);
+            }
+        }
+        policy
+    }
+
+    /// Reads the tree into a Spec, leaving out what serde refuses.
+    fn spec(&mut self, root: &mut Node) -> Option<Spec> {
+        for _ in 0..MAX_ROUNDS {
+            let error = match de::read(root) {
+                Ok(spec) => return Some(spec),
+                Err(error) => error,
+            };
+            let refused = root.nearest(&error.path);
+            if !self.is_touched(refused) {
+                let message = if refused.is_expanded() {
+                    "the value of this variable cannot be used here".to_owned()
+                } else {
+                    error.message
+                };
+                let place = locate(root, &error.path);
+                self.errors.push(Problem::new(place, message));
+            }
+            self.touch(root, &error.path);
+            if !root.remove(&error.path) {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Marks every node on the way to `path`, and the one there.
+    fn touch(&mut self, root: &Node, path: &Path) {
+        for length in 0..=path.0.len() {
+            let way = Path(path.0.iter().take(length).cloned().collect());
+            self.touched.insert(identity(root.nearest(&way).place));
+        }
+    }
+
+    fn is_touched(&self, node: &Node) -> bool {
+        self.touched.contains(&identity(node.place))
+    }
+
+    fn finish(
+        &mut self,
+        policy: Option<Policy>,
+    ) -> Result<(Policy, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let warnings = self.diagnostics(Level::Warning);
+        let mut errors = self.diagnostics(Level::Error);
+        match policy {
+            Some(policy) if errors.is_empty() => Ok((policy, warnings)),
+            _ => {
+                errors.extend(warnings);
+                Err(errors)
+            }
+        }
+    }
+
+    fn diagnostics(&mut self, level: Level) -> Vec<Diagnostic> {
+        let mut problems = match level {
+            Level::Error => std::mem::take(&mut self.errors),
+            Level::Warning => std::mem::take(&mut self.warnings),
+        };
+        problems.sort_by_key(|problem| identity(problem.place));
+        problems.dedup();
+        let shown = problems.into_iter();
+        shown
+            .map(|problem| self.sources.diagnostic(problem, level))
+            .collect()
+    }
+}
+
+/// Where to point for `path`: at the key of a mapping or list, at a scalar itself.
+fn locate(root: &Node, path: &Path) -> Place {
+    let mut place = root.place;
+    let mut node = root;
+    for step in &path.0 {
+        let next = match step {
+            Step::Key(name) => node.get(name).map(|(key, value)| match value.value {
+                Value::Scalar(_) if !value.is_null() => (value.place, value),
+                _ => (key.place, value),
+            }),
+            Step::Index(index) => node.items().get(*index).map(|item| (item.place, item)),
+        };
+        match next {
+            Some((at, value)) => (place, node) = (at, value),
+            None => break,
+        }
+    }
+    place
+}
+
+fn identity(place: Place) -> (usize, usize, usize) {
+    (place.file, place.at.line, place.at.column)
+}
+
+fn node(value: Value) -> Node {
+    Node {
+        place: Place::default(),
+        value,
+    }
+}
+
+#[cfg(test)]
+mod tests;

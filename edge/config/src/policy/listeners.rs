@@ -1,0 +1,96 @@
+//! Listeners, the admin listener, trusted proxies, workers.
+
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+
+use edge_conn::spec::{Listener, ListenerSpec};
+use ipnet::IpNet;
+
+use super::Complaints;
+use crate::client::TrustedProxies;
+use crate::spec::{AdminSpec, AdminSwitch, Spec, WorkersSpec};
+use crate::tree::Path;
+
+/// Every listener that is right; two on one address cannot both be opened.
+pub(super) fn build(specs: Vec<ListenerSpec>, complaints: &mut Complaints) -> Vec<Listener> {
+    let all = Path::default().key("listeners");
+    if specs.is_empty() {
+        complaints.error(all, "no listener: the gateway would be out of reach");
+        return Vec::new();
+    }
+    let mut listeners: Vec<Listener> = Vec::with_capacity(specs.len());
+    for (index, spec) in specs.into_iter().enumerate() {
+        let path = all.index(index);
+        match Listener::try_from(spec) {
+            Ok(listener) => {
+                let address = listener.address();
+                let mut earlier = listeners.iter();
+                if address.port() != 0 && earlier.any(|other| other.address() == address) {
+                    let message = "another listener has this address";
+                    complaints.error(path.key("address"), message);
+                }
+                listeners.push(listener);
+            }
+            Err(problems) => {
+                for problem in problems.0 {
+                    complaints.error(path.below(&problem.path), problem.message);
+                }
+            }
+        }
+    }
+    listeners
+}
+
+pub(super) fn admin(spec: &Spec, complaints: &mut Complaints) -> Option<SocketAddr> {
+    let spec = match &spec.admin {
+        AdminSpec::Switch(AdminSwitch::Off) => return None,
+        AdminSpec::Address(spec) => spec,
+    };
+    let path = Path::default().key("admin").key("address");
+    let Ok(address) = spec.address.parse::<SocketAddr>() else {
+        complaints
+            .error(path, "expected an address and a port")
+            .help("for example `127.0.0.1:9901` or `[::1]:9901`");
+        return None;
+    };
+    if !address.ip().is_loopback() {
+        complaints
+            .warn(
+                path,
+                "the admin listener can be reached from other machines",
+            )
+            .help("it asks for no credentials; keep it on 127.0.0.1 or behind a firewall");
+    }
+    Some(address)
+}
+
+pub(super) fn trusted_proxies(spec: &Spec, complaints: &mut Complaints) -> TrustedProxies {
+    let path = Path::default().key("trusted_proxies");
+    let mut networks = Vec::with_capacity(spec.trusted_proxies.len());
+    for (index, text) in spec.trusted_proxies.iter().enumerate() {
+        let single = || text.parse::<IpAddr>().map(IpNet::from).ok();
+        match text.parse::<IpNet>().ok().or_else(single) {
+            Some(network) => {
+                if network.prefix_len() == 0 {
+                    complaints
+                        .warn(path.index(index), "every client may name its own address")
+                        .help("list the networks of your proxies only");
+                }
+                networks.push(network);
+            }
+            None => {
+                complaints
+                    .error(path.index(index), "expected an address or a network")
+                    .help("for example `10.0.0.0/8`, `192.0.2.7` or `2001:db8::/32`");
+            }
+        }
+    }
+    TrustedProxies::new(&networks, spec.client_address_from)
+}
+
+pub(super) fn workers(spec: WorkersSpec) -> Option<NonZeroUsize> {
+    match spec {
+        WorkersSpec::Auto(_) => None,
+        WorkersSpec::Number(number) => NonZeroUsize::new(usize::from(number)),
+    }
+}

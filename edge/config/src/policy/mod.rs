@@ -1,0 +1,185 @@
+//! What runs: the configuration after every check.
+//!
+//! A [`Policy`] can only be made from a Spec, and only if nothing is wrong with it, so whoever holds
+//! one need not check again. Names are resolved to what they name. Nothing here reads files or
+//! resolves host names.
+
+mod listeners;
+mod profiles;
+mod routes;
+mod upstreams;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use edge_audit::spec::Logs;
+use edge_conn::spec::Listener;
+
+use crate::client::TrustedProxies;
+use crate::routes::RouteTable;
+use crate::spec::Spec;
+use crate::tree::Path;
+
+pub use profiles::{BodyLimits, Profile, ResponseLimits, Waf};
+pub use upstreams::{
+    Balance, Ejection, HostHeader, Protocol, Retries, Server, Timeouts, Tls, Upstream,
+};
+
+/// The checked configuration.
+#[derive(Debug)]
+pub struct Policy {
+    listeners: Vec<Listener>,
+    admin: Option<SocketAddr>,
+    logs: Logs,
+    trusted_proxies: TrustedProxies,
+    workers: Option<NonZeroUsize>,
+    drain: Duration,
+    upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
+    profiles: BTreeMap<Arc<str>, Arc<Profile>>,
+    routes: Arc<RouteTable>,
+}
+
+impl Policy {
+    /// Where the gateway listens; at least one.
+    #[must_use]
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// Where the admin listener listens, if there is one.
+    #[must_use]
+    pub const fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Decision record and access log.
+    #[must_use]
+    pub const fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
+    /// Whose word about the client's address counts; see [`client_address`](crate::client_address).
+    #[must_use]
+    pub const fn trusted_proxies(&self) -> &TrustedProxies {
+        &self.trusted_proxies
+    }
+
+    /// Worker threads; `None`: one for each processor.
+    #[must_use]
+    pub const fn workers(&self) -> Option<NonZeroUsize> {
+        self.workers
+    }
+
+    /// How long requests in flight may take when the gateway stops.
+    #[must_use]
+    pub const fn drain(&self) -> Duration {
+        self.drain
+    }
+
+    /// All upstream groups, by name.
+    #[must_use]
+    pub const fn upstreams(&self) -> &BTreeMap<Arc<str>, Arc<Upstream>> {
+        &self.upstreams
+    }
+
+    /// All profiles, by name.
+    #[must_use]
+    pub const fn profiles(&self) -> &BTreeMap<Arc<str>, Arc<Profile>> {
+        &self.profiles
+    }
+
+    /// All routes.
+    #[must_use]
+    pub const fn routes(&self) -> &Arc<RouteTable> {
+        &self.routes
+    }
+}
+
+/// Something that is wrong (or doubtful) with a value that has the right form.
+#[derive(Debug)]
+pub(crate) struct Complaint {
+    pub(crate) path: Path,
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
+    pub(crate) warning: bool,
+    /// The name that was not found, where the complaint is about one.
+    pub(crate) missing: Option<(&'static str, String)>,
+}
+
+/// Collects complaints; messages never repeat a value, which may have come from the environment.
+#[derive(Debug, Default)]
+pub(crate) struct Complaints(pub(crate) Vec<Complaint>);
+
+impl Complaints {
+    pub(crate) fn error(&mut self, path: Path, message: impl Into<String>) -> &mut Complaint {
+        self.push(path, message.into(), false)
+    }
+
+    pub(crate) fn warn(&mut self, path: Path, message: impl Into<String>) -> &mut Complaint {
+        self.push(path, message.into(), true)
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "an element was pushed on the line before"
+    )]
+    fn push(&mut self, path: Path, message: String, warning: bool) -> &mut Complaint {
+        self.0.push(Complaint {
+            path,
+            message,
+            help: None,
+            warning,
+            missing: None,
+        });
+        let last = self.0.len() - 1;
+        &mut self.0[last]
+    }
+
+    fn has_errors(&self) -> bool {
+        self.0.iter().any(|complaint| !complaint.warning)
+    }
+}
+
+impl Complaint {
+    pub(crate) fn help(&mut self, help: impl Into<String>) -> &mut Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// Checks everything and resolves names; `None` if `complaints` holds an error.
+pub(crate) fn build(spec: Spec, complaints: &mut Complaints) -> Option<Policy> {
+    let root = Path::default();
+    let admin = listeners::admin(&spec, complaints);
+    let trusted_proxies = listeners::trusted_proxies(&spec, complaints);
+    let listeners = listeners::build(spec.listeners, complaints);
+    let logs = match Logs::try_from((spec.audit, spec.access_log)) {
+        Ok(logs) => Some(logs),
+        Err(errors) => {
+            for error in errors {
+                complaints.error(root.below(error.key), error.message);
+            }
+            None
+        }
+    };
+    let upstreams = upstreams::build(spec.upstreams, complaints);
+    let profiles = profiles::build(spec.profiles, complaints);
+    let routes = routes::build(&spec.routes, &upstreams, &profiles, complaints);
+    if complaints.has_errors() {
+        return None;
+    }
+    Some(Policy {
+        listeners,
+        admin,
+        logs: logs?,
+        trusted_proxies,
+        workers: listeners::workers(spec.workers),
+        drain: spec.drain.0,
+        upstreams,
+        profiles,
+        routes: Arc::new(routes),
+    })
+}

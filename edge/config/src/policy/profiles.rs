@@ -1,0 +1,185 @@
+//! Protection profiles.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use edge_core::{Mode, OnFault};
+use waf_rules::spec::RulesSpec;
+
+use super::Complaints;
+use crate::spec::{BodySpec, ProfileSpec, WafSpec};
+use crate::tree::Path;
+
+/// The profile of routes that name none.
+pub(crate) const DEFAULT: &str = "default";
+
+/// What a request has to pass, and its limits.
+#[derive(Debug)]
+pub struct Profile {
+    name: Arc<str>,
+    body: BodyLimits,
+    response: ResponseLimits,
+    waf: Waf,
+}
+
+/// Limits of a request body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BodyLimits {
+    /// Bytes held back and inspected.
+    pub inspect: usize,
+    /// Larger bodies are refused; 0 lets every size through.
+    pub limit: u64,
+    /// How long the inspected part may take.
+    pub deadline: Duration,
+    /// How many times larger than its compressed form a body may become.
+    pub decode_ratio: u32,
+    /// How large it may become.
+    pub decode_limit: u64,
+}
+
+/// Limits of response inspection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ResponseLimits {
+    /// Bytes held back and inspected; larger responses stream.
+    pub inspect: usize,
+    /// How long the inspected part may take.
+    pub deadline: Duration,
+}
+
+/// The web application firewall of a profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Waf {
+    /// How far it may go.
+    pub mode: Mode,
+    /// What happens when it fails.
+    pub on_fault: OnFault,
+    /// Its rules; checked, with paths that the process can open.
+    pub rules: RulesSpec,
+}
+
+impl Profile {
+    /// Its name in routes and logs.
+    #[must_use]
+    pub const fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Limits of a request body.
+    #[must_use]
+    pub const fn body(&self) -> BodyLimits {
+        self.body
+    }
+
+    /// Limits of response inspection.
+    #[must_use]
+    pub const fn response(&self) -> ResponseLimits {
+        self.response
+    }
+
+    /// The web application firewall.
+    #[must_use]
+    pub const fn waf(&self) -> &Waf {
+        &self.waf
+    }
+}
+
+pub(super) fn build(
+    mut specs: BTreeMap<String, ProfileSpec>,
+    complaints: &mut Complaints,
+) -> BTreeMap<Arc<str>, Arc<Profile>> {
+    specs.entry(DEFAULT.to_owned()).or_default();
+    let all = Path::default().key("profiles");
+    specs
+        .into_iter()
+        .map(|(name, spec)| {
+            let name: Arc<str> = name.into();
+            let path = all.key(&*name);
+            check_name(&name, &path, complaints);
+            let profile = Profile {
+                name: Arc::clone(&name),
+                body: body(&spec.body, &path.key("body"), complaints),
+                response: ResponseLimits {
+                    inspect: size(spec.response.inspect.0),
+                    deadline: spec.response.deadline.0,
+                },
+                waf: waf(spec.waf, &path.key("waf"), complaints),
+            };
+            (name, Arc::new(profile))
+        })
+        .collect()
+}
+
+/// Names become labels of metrics and parts of log lines.
+pub(super) fn check_name(name: &str, path: &Path, complaints: &mut Complaints) {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(fine) {
+        complaints.error(
+            path.clone(),
+            "a name has up to 64 letters, digits, `_`, `-` and `.`",
+        );
+    }
+}
+
+fn body(spec: &BodySpec, path: &Path, complaints: &mut Complaints) -> BodyLimits {
+    if spec.limit.0 > 0 && spec.inspect > spec.limit {
+        complaints
+            .error(path.key("inspect"), "is more than `limit` lets through")
+            .help("raise `body.limit`, or inspect less");
+    }
+    if spec.inspect.0 > MAX_INSPECT {
+        complaints
+            .error(
+                path.key("inspect"),
+                "more than 1GiB cannot be held in memory",
+            )
+            .help("what follows the inspected part streams, up to `body.limit`");
+    }
+    if spec.deadline.0.is_zero() {
+        complaints.error(path.key("deadline"), "must be longer than 0");
+    }
+    BodyLimits {
+        inspect: size(spec.inspect.0),
+        limit: spec.limit.0,
+        deadline: spec.deadline.0,
+        decode_ratio: spec.decode.ratio,
+        decode_limit: spec.decode.limit.0,
+    }
+}
+
+const MAX_INSPECT: u64 = 1 << 30;
+
+fn waf(spec: WafSpec, path: &Path, complaints: &mut Complaints) -> Waf {
+    let WafSpec {
+        mode,
+        on_fault,
+        rules,
+    } = spec;
+    if mode != Mode::Off {
+        for mistake in rules.mistakes() {
+            let at = mistake.path.iter().fold(path.clone(), |p, key| p.key(key));
+            complaints.error(at, mistake.message);
+        }
+        let no_rules = rules.rules.is_empty()
+            && rules.files.is_empty()
+            && rules.directives.is_none()
+            && rules.directives_after.is_none();
+        if no_rules {
+            complaints
+                .warn(path.key("rules"), "the firewall runs without any rule")
+                .help("write `mode: off` if that is meant");
+        }
+    }
+    Waf {
+        mode,
+        on_fault,
+        rules,
+    }
+}
+
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,221 @@
+//! From a checked policy to what runs: rule sets loaded, upstream groups built, names wired.
+//!
+//! Built aside and complete or not at all; a reload swaps the result in. Profiles with the same
+//! rules and settings share one rule set, however many sites use them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use edge_audit::Metrics;
+use edge_audit::metrics::{RouteMetrics, RuleMetrics, UpstreamMetrics};
+use edge_config::{
+    BodyLimits, HostHeader, Policy, Profile, Protocol, RouteQuery, Upstream,
+};
+use edge_conn::gate::HeadLimits;
+use edge_core::{Diagnostic, Exchange, Head, Mode, Refusal};
+
+use crate::rules::RuleSets;
+use crate::stages::waf::Waf;
+use crate::upstreams::{Balance, Dial, Ejection, Group, Server, Settings};
+
+/// A configuration that is ready to run.
+pub(crate) struct Assembled {
+    /// What runs.
+    pub(crate) gateway: Gateway,
+    /// Doubts about rules.
+    pub(crate) warnings: Vec<Diagnostic>,
+    /// Rule files, to be watched.
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// The running configuration.
+pub(crate) struct Gateway {
+    policy: Arc<Policy>,
+    /// By [`edge_config::Route::index`].
+    routes: Vec<Arc<RouteState>>,
+    upstreams: Vec<Arc<UpstreamState>>,
+    unrouted: RouteMetrics,
+    matches: RuleMetrics,
+    rule_count: usize,
+}
+
+/// A route with everything its requests need.
+pub(crate) struct RouteState {
+    /// Its name.
+    pub(crate) name: Arc<str>,
+    /// What its requests have to pass.
+    pub(crate) profile: Arc<ProfileState>,
+    /// Where they go.
+    pub(crate) upstream: Arc<UpstreamState>,
+    metrics: RouteMetrics,
+}
+
+/// A protection profile with its rules loaded.
+pub(crate) struct ProfileState {
+    /// Bounds of the request body.
+    pub(crate) body: BodyLimits,
+    /// Bytes of a response that are held at most.
+    pub(crate) hold: usize,
+    /// The rule engine; `None` if it is off.
+    pub(crate) waf: Option<Waf>,
+}
+
+/// An upstream group and how it is spoken to.
+pub(crate) struct UpstreamState {
+    /// Chooses servers.
+    pub(crate) group: Arc<Group>,
+    /// Which `Host` its servers see.
+    pub(crate) host_header: HostHeader,
+    /// Counters.
+    pub(crate) metrics: UpstreamMetrics,
+}
+
+/// Builds what runs from `policy`.
+///
+/// # Errors
+/// Every mistake in every rule file.
+pub(crate) fn assemble(
+    policy: Arc<Policy>,
+    metrics: &Metrics,
+) -> Result<Assembled, Vec<Diagnostic>> {
+    let mut rules = RuleSets::default();
+    let mut mistakes = Vec::new();
+    let mut profiles = BTreeMap::new();
+    for (name, profile) in policy.profiles() {
+        match profile_state(profile, &mut rules) {
+            Ok(state) => {
+                profiles.insert(name.clone(), Arc::new(state));
+            }
+            Err(more) => mistakes.extend(more),
+        }
+    }
+    if !mistakes.is_empty() {
+        return Err(mistakes);
+    }
+    let upstreams: BTreeMap<Arc<str>, Arc<UpstreamState>> = policy
+        .upstreams()
+        .iter()
+        .map(|(name, upstream)| (name.clone(), Arc::new(upstream_state(upstream, metrics))))
+        .collect();
+    let routes = policy
+        .routes()
+        .routes()
+        .filter_map(|route| {
+            Some(Arc::new(RouteState {
+                name: route.name().clone(),
+                profile: profiles.get(route.profile().name())?.clone(),
+                upstream: upstreams.get(route.upstream().name())?.clone(),
+                metrics: metrics.route(route.name()),
+            }))
+        })
+        .collect();
+    let gateway = Gateway {
+        routes,
+        upstreams: upstreams.into_values().collect(),
+        unrouted: metrics.route("none"),
+        matches: metrics.rules(rules.ids()),
+        rule_count: rules.ids().count(),
+        policy,
+    };
+    Ok(Assembled { gateway, warnings: rules.warnings, files: rules.files })
+}
+
+impl Gateway {
+    /// The route for a request; `None` if none fits.
+    ///
+    /// # Errors
+    /// A path that upstreams could read in two ways.
+    pub(crate) fn route(&self, head: &Head) -> Result<Option<Arc<RouteState>>, Refusal> {
+        let found = self.policy.routes().find(&RouteQuery::new(head));
+        let found = found.map_err(|_| Refusal::new(400, "path could be read in two ways"))?;
+        Ok(found.and_then(|route| self.routes.get(route.index()).cloned()))
+    }
+
+    /// The client behind `peer`, after trusted proxies.
+    pub(crate) fn client(&self, peer: SocketAddr, head: &Head) -> SocketAddr {
+        edge_config::client_address(peer, self.policy.trusted_proxies(), head)
+    }
+
+    /// Whether `peer` may say for whom it speaks.
+    pub(crate) fn trusts(&self, peer: SocketAddr) -> bool {
+        self.policy.trusted_proxies().contains(peer.ip())
+    }
+
+    /// What the first listener accepts as a head, for `explain`.
+    pub(crate) fn head_limits(&self) -> HeadLimits {
+        let widest = HeadLimits { bytes: usize::MAX, fields: usize::MAX, target: usize::MAX };
+        self.policy.listeners().first().map_or(widest, |listener| *listener.head())
+    }
+
+    /// How many routes there are.
+    pub(crate) fn route_count(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// How many rules all profiles hold together.
+    pub(crate) const fn rule_count(&self) -> usize {
+        self.rule_count
+    }
+
+    /// Every upstream group, to be resolved.
+    pub(crate) fn upstreams(&self) -> &[Arc<UpstreamState>] {
+        &self.upstreams
+    }
+
+    /// Counts a finished exchange.
+    pub(crate) fn observe(&self, exchange: &Exchange, route: Option<&RouteState>) {
+        route.map_or(&self.unrouted, |route| &route.metrics).observe(exchange);
+        if !exchange.findings.is_empty() {
+            self.matches.observe(&exchange.findings);
+        }
+    }
+}
+
+fn profile_state(profile: &Profile, rules: &mut RuleSets) -> Result<ProfileState, Vec<Diagnostic>> {
+    let waf = profile.waf();
+    let waf = match waf.mode {
+        Mode::Off => None,
+        mode => Some(Waf { rules: rules.load(&waf.rules)?, mode, on_fault: waf.on_fault }),
+    };
+    Ok(ProfileState { body: profile.body(), hold: profile.response().inspect, waf })
+}
+
+fn upstream_state(upstream: &Upstream, metrics: &Metrics) -> UpstreamState {
+    let timeouts = upstream.timeouts();
+    let servers = upstream.servers().iter().map(|server| Server {
+        host: server.host.clone(),
+        port: server.port,
+        tls: server.tls,
+        weight: server.weight,
+    });
+    let settings = Settings {
+        name: upstream.name().clone(),
+        servers: servers.collect(),
+        balance: match upstream.balance() {
+            edge_config::Balance::RoundRobin => Balance::RoundRobin,
+            edge_config::Balance::LeastRequests => Balance::LeastRequests,
+        },
+        ejection: upstream
+            .ejection()
+            .map(|ejection| Ejection { failures: ejection.failures, time: ejection.time }),
+        attempts: u32::from(upstream.retries().attempts),
+        retry_percent: upstream.retries().budget_percent,
+        dial: Dial {
+            connect: timeouts.connect,
+            read: timeouts.read,
+            write: timeouts.write,
+            idle: timeouts.idle,
+            http2: upstream.protocol() == Protocol::H2c,
+            verify: upstream.tls().verify,
+            server_name: upstream.tls().server_name.clone(),
+        },
+    };
+    UpstreamState {
+        group: Arc::new(Group::new(settings, Instant::now())),
+        host_header: upstream.host_header(),
+        metrics: metrics.upstream(upstream.name()),
+    }
+}

@@ -1,0 +1,83 @@
+//! What the admin listener tells about this process.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use edge_admin::{Live, Readiness, Status};
+use edge_audit::Metrics;
+
+/// The state of the process, as others may see it.
+pub(crate) struct State {
+    metrics: Arc<Metrics>,
+    started: Instant,
+    now: ArcSwap<Snapshot>,
+}
+
+#[derive(Clone)]
+struct Snapshot {
+    readiness: Readiness,
+    generation: u64,
+    last_error: Option<String>,
+}
+
+impl State {
+    /// A process that is starting.
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
+        let now = Snapshot {
+            readiness: Readiness::NotReady("starting".into()),
+            generation: 1,
+            last_error: None,
+        };
+        Self { metrics, started: Instant::now(), now: ArcSwap::from_pointee(now) }
+    }
+
+    /// Every listener is served.
+    pub(crate) fn ready(&self) {
+        self.update(|now| now.readiness = Readiness::Ready);
+    }
+
+    /// No new connections are taken.
+    pub(crate) fn draining(&self) {
+        self.update(|now| now.readiness = Readiness::NotReady("draining".into()));
+    }
+
+    /// A configuration took effect.
+    pub(crate) fn reloaded(&self, generation: u64) {
+        self.update(|now| (now.generation, now.last_error) = (generation, None));
+    }
+
+    /// A configuration was refused.
+    pub(crate) fn reload_failed(&self, why: &str) {
+        self.update(|now| now.last_error = Some(why.to_owned()));
+    }
+
+    fn update(&self, change: impl Fn(&mut Snapshot)) {
+        self.now.rcu(|now| {
+            let mut next = Snapshot::clone(now);
+            change(&mut next);
+            next
+        });
+    }
+}
+
+impl Live for State {
+    fn readiness(&self) -> Readiness {
+        self.now.load().readiness.clone()
+    }
+
+    fn status(&self) -> Status {
+        let now = self.now.load();
+        Status {
+            version: Cow::Borrowed(env!("CARGO_PKG_VERSION")),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            config_generation: now.generation,
+            last_reload_error: now.last_error.clone(),
+        }
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics.text()
+    }
+}

@@ -1,0 +1,10 @@
+-- A page view as a browser sends it: query, cookies, the usual headers.
+wrk.method = "GET"
+wrk.path = "/search?q=rust+web+application+firewall&page=2&sort=price_asc&category=books"
+wrk.headers["Host"] = "www.example.com"
+wrk.headers["User-Agent"] = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+wrk.headers["Accept"] = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+wrk.headers["Accept-Language"] = "en-US,en;q=0.5"
+wrk.headers["Accept-Encoding"] = "gzip, deflate, br"
+wrk.headers["Referer"] = "https://www.example.com/products/list?page=2"
+wrk.headers["Cookie"] = "session=8f14e45fceea167a5a36dedd4bea2543; theme=dark; _ga=GA1.2.1234567890.1700000000"

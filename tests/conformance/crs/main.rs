@@ -1,0 +1,233 @@
+//! The regression suite of the OWASP CRS through the live gateway.
+//!
+//! The gateway runs with `deploy/examples/crs-regression.yaml` before the reflecting backend the
+//! suite is written for. Every case is sent as the reference runner (go-ftw) sends it and judged by the
+//! decision record as that runner judges by a log. No override and no exception is applied: what fails
+//! is printed by name and counts.
+//!
+//! Needs the cases (`CRS_TESTS`) and the rules (`CRS_DIR`) of one release; skipped aloud without.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and prints what it found"
+)]
+
+mod judge;
+mod request;
+mod suite;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use harness::{Client, Gateway, Record, albedo, corpus, skipped};
+
+use judge::{Outcome, judge};
+use suite::{Case, Stage};
+
+/// At least so many of a thousand cases have to pass. It is only ever raised.
+const FLOOR_PER_MILLE: usize = 950;
+
+/// A request that only marks a place in the record file.
+const MARKER_HEADER: &str = "X-CRS-Marker";
+
+#[test]
+fn the_crs_regression_suite_passes_above_its_floor() {
+    let (Some(cases), Some(rules)) = (corpus("CRS_TESTS", "crs4-tests"), corpus("CRS_DIR", "crs4"))
+    else {
+        return skipped(
+            "crs-regression",
+            "set CRS_TESTS and CRS_DIR to an OWASP CRS checkout",
+        );
+    };
+    let cases = suite::load(&cases);
+    assert!(cases.len() > 1000, "only {} cases found", cases.len());
+    let upstream = albedo::start();
+    let gateway = Gateway::example("crs-regression")
+        .with("CRS_DIR", rules.to_string_lossy())
+        .before(&upstream)
+        .start();
+
+    let only = std::env::var("CRS_ONLY").unwrap_or_default();
+    let mut runner = Runner::new(&gateway);
+    let mut groups: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    let mut failures = Vec::new();
+    for case in cases.iter().filter(|case| case.name.starts_with(&only)) {
+        let counts = groups.entry(&case.group).or_default();
+        match runner.run(case) {
+            Ok(()) => counts.0 += 1,
+            Err(reason) => {
+                counts.1 += 1;
+                failures.push(format!("{:<14} {reason}", case.name));
+            }
+        }
+    }
+    for (group, (passed, failed)) in &groups {
+        println!("{group:<46} passed {passed:4} failed {failed:3}");
+    }
+    for failure in &failures {
+        println!("failed: {failure}");
+    }
+    let passed: usize = groups.values().map(|(passed, _)| passed).sum();
+    let total = passed + failures.len();
+    println!(
+        "measured: CRS regression: {passed} of {total} passed, {} failed, 0 skipped",
+        failures.len()
+    );
+    assert!(
+        passed * 1000 >= total * FLOOR_PER_MILLE,
+        "{passed} of {total} is below the floor of {FLOOR_PER_MILLE} in a thousand"
+    );
+}
+
+/// Sends cases one after the other and finds the records they leave.
+struct Runner<'a> {
+    gateway: &'a Gateway,
+    records: RecordFile,
+    sent: usize,
+}
+
+impl<'a> Runner<'a> {
+    fn new(gateway: &'a Gateway) -> Self {
+        Self {
+            gateway,
+            records: RecordFile::open(gateway.record_file()),
+            sent: 0,
+        }
+    }
+
+    fn run(&mut self, case: &Case) -> Result<(), String> {
+        for stage in &case.stages {
+            let mut verdict = self.stage(stage);
+            if verdict.is_err() && stage.output.retry_once {
+                verdict = self.stage(stage);
+            }
+            verdict?;
+        }
+        Ok(())
+    }
+
+    fn stage(&mut self, stage: &Stage) -> Result<(), String> {
+        self.sent += 1;
+        let name = format!("case-{}", self.sent);
+        let bytes = request::build(&stage.input, &name);
+        let mut client = Client::connect(&self.gateway.address);
+        client.send(&bytes);
+        let method = if bytes.starts_with(b"HEAD ") {
+            "HEAD"
+        } else {
+            "GET"
+        };
+        let answer = client.try_answer(method).ok().flatten();
+        let status = answer
+            .map(|answer| answer.status)
+            .filter(|status| *status > 0);
+        let records = self.records_of(stage, &name, status);
+        judge(&Outcome { status, records }, &stage.output)
+    }
+
+    /// The record that repeats the request's name. Ready-made requests carry none, and a refused head
+    /// may have lost it: then every nameless record before a marker belongs to the request.
+    fn records_of(&mut self, stage: &Stage, name: &str, status: Option<u16>) -> Vec<Record> {
+        if stage.input.encoded_request.is_none() {
+            let patience = match status {
+                Some(400 | 505) | None => Duration::from_millis(50),
+                Some(_) => Duration::from_secs(2),
+            };
+            let named =
+                |record: &Record| record.header(request::NAME_HEADER).as_deref() == Some(name);
+            if let Some(at) = self.records.wait(patience, named) {
+                let record = self.records.pending.remove(at);
+                self.records.pending.clear();
+                return vec![record];
+            }
+        }
+        self.records_before_marker()
+    }
+
+    fn records_before_marker(&mut self) -> Vec<Record> {
+        self.sent += 1;
+        let mark = format!("marker-{}", self.sent);
+        let answer = Client::request(
+            &self.gateway.address,
+            "GET",
+            "/status/200",
+            &[(MARKER_HEADER, &mark), ("Host", "localhost")],
+            b"",
+        );
+        assert_eq!(answer.status, 200, "a marker is let through");
+        let marks = |record: &Record| record.header(MARKER_HEADER).as_deref() == Some(&mark);
+        let at = self.records.wait(Duration::from_secs(5), marks);
+        let at = at.expect("every exchange leaves a record, the marker too");
+        let mut before: Vec<Record> = self.records.pending.drain(..=at).collect();
+        before.pop();
+        before.retain(|record| {
+            record.header(request::NAME_HEADER).is_none() && record.header(MARKER_HEADER).is_none()
+        });
+        before
+    }
+}
+
+/// Follows the record file.
+struct RecordFile {
+    file: File,
+    line: Vec<u8>,
+    pending: Vec<Record>,
+}
+
+impl RecordFile {
+    fn open(path: PathBuf) -> Self {
+        // The gateway has answered /readyz, so the file is there; it may hold older records.
+        let mut file = File::open(path).expect("the gateway writes decision records");
+        file.seek(SeekFrom::End(0)).unwrap();
+        Self {
+            file,
+            line: Vec::new(),
+            pending: Vec::new(),
+        }
+    }
+
+    /// Waits for a record; gives its place among the pending ones.
+    fn wait(&mut self, patience: Duration, wanted: impl Fn(&Record) -> bool) -> Option<usize> {
+        let deadline = Instant::now() + patience;
+        loop {
+            self.read();
+            if let Some(at) = self.pending.iter().position(&wanted) {
+                return Some(at);
+            }
+            if Instant::now() > deadline {
+                return None;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn read(&mut self) {
+        let mut buffer = [0; 64 << 10];
+        loop {
+            let count = self
+                .file
+                .read(&mut buffer)
+                .expect("the record file can be read");
+            if count == 0 {
+                return;
+            }
+            for &byte in &buffer[..count] {
+                if byte != b'\n' {
+                    self.line.push(byte);
+                    continue;
+                }
+                let value = serde_json::from_slice(&self.line).expect("each record is JSON");
+                self.pending.push(Record(value));
+                self.line.clear();
+            }
+        }
+    }
+}

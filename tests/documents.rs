@@ -1,0 +1,168 @@
+//! Documents say what is true: links lead somewhere, examples load, commands in README exist.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use harness::gateway::palisade;
+use harness::{corpus, skipped, workspace};
+
+/// Folders that hold no documents of ours.
+const FOREIGN: &[&str] = &[
+    "target",
+    ".git",
+    ".run",
+    "node_modules",
+    "corpus",
+    "artifacts",
+];
+
+#[test]
+fn every_relative_link_leads_to_a_file() {
+    let mut broken = Vec::new();
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        for link in links(&text) {
+            let target = link.split('#').next().unwrap_or_default();
+            if target.is_empty() || target.contains("://") || target.starts_with("mailto:") {
+                continue;
+            }
+            if !document.parent().unwrap().join(target).exists() {
+                broken.push(format!("{}: {link}", name(&document)));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "broken links:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn every_decision_is_listed_in_the_index() {
+    let index = fs::read_to_string(workspace().join("docs/README.md")).unwrap();
+    for entry in fs::read_dir(workspace().join("docs/decisions")).unwrap() {
+        let file = entry.unwrap().file_name().into_string().unwrap();
+        assert!(
+            index.contains(&format!("decisions/{file}")),
+            "{file} is not in docs/README.md"
+        );
+    }
+}
+
+#[test]
+fn every_make_verb_in_a_document_exists() {
+    let makefile = fs::read_to_string(workspace().join("Makefile")).unwrap();
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        for verb in text
+            .split('`')
+            .filter_map(|span| span.strip_prefix("make "))
+        {
+            let verb = verb.split_whitespace().next().unwrap_or_default();
+            assert!(
+                makefile.contains(&format!("\n{verb}:")),
+                "{} speaks of `make {verb}`",
+                name(&document)
+            );
+        }
+    }
+}
+
+#[test]
+fn every_example_passes_check() {
+    // Without the CRS the rules themselves cannot be loaded; a folder that is there serves the rest.
+    let crs = corpus("CRS_DIR", "crs4");
+    let folder = tempfile::tempdir().unwrap();
+    let record = folder.path().join("decisions.jsonl");
+    let (mut checked, mut left_out) = (0, Vec::new());
+    for entry in fs::read_dir(workspace().join("deploy/examples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|ending| ending != "yaml") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        if text.contains("${CRS_DIR") && crs.is_none() {
+            left_out.push(name(&path));
+            continue;
+        }
+        let crs = crs.as_deref().unwrap_or(Path::new("."));
+        let said = palisade(
+            &["check", "--config", path.to_str().unwrap()],
+            &[
+                ("LISTEN", "127.0.0.1:0"),
+                ("UPSTREAM", "http://127.0.0.1:9"),
+                ("AUDIT_LOG", record.to_str().unwrap()),
+                ("CRS_DIR", crs.to_str().unwrap()),
+            ],
+            b"",
+        );
+        assert_eq!(said.code, 0, "{}:\n{}{}", name(&path), said.out, said.err);
+        checked += 1;
+    }
+    assert!(checked >= 2, "only {checked} examples were found");
+    if !left_out.is_empty() {
+        skipped(
+            "examples-with-crs",
+            &format!("{left_out:?}: set CRS_DIR to an OWASP CRS checkout"),
+        );
+    }
+}
+
+/// Every Markdown file of ours.
+fn documents() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    collect(workspace(), &mut found);
+    assert!(found.len() > 5, "the documents are there");
+    found
+}
+
+fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let file = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        if path.is_dir() && !FOREIGN.contains(&file) {
+            collect(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "md") {
+            found.push(path);
+        }
+    }
+}
+
+/// Targets of inline links and of reference definitions, fenced code left out.
+fn links(text: &str) -> Vec<String> {
+    let mut links = Vec::new();
+    let mut fenced = false;
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        }
+        if fenced {
+            continue;
+        }
+        let mut rest = line;
+        while let Some((_, after)) = rest.split_once("](") {
+            let (target, after) = after.split_once(')').unwrap_or((after, ""));
+            links.push(target.to_owned());
+            rest = after;
+        }
+        if let Some((_, target)) = line
+            .strip_prefix('[')
+            .and_then(|line| line.split_once("]: "))
+        {
+            links.push(target.trim().to_owned());
+        }
+    }
+    links
+}
+
+fn name(path: &Path) -> String {
+    let path = path.strip_prefix(workspace()).unwrap_or(path);
+    path.display().to_string()
+}

@@ -1,0 +1,172 @@
+//! The command line: check, explain, demo, and run without a file.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use harness::gateway::{eventually, palisade};
+use harness::places::{binary, free_address};
+use harness::{Client, Record, Upstream, workspace};
+
+const VARIABLES: [(&str, &str); 3] = [
+    ("LISTEN", "127.0.0.1:0"),
+    ("UPSTREAM", "http://127.0.0.1:9"),
+    ("AUDIT_LOG", "off"),
+];
+
+fn example(name: &str) -> String {
+    let path = workspace().join(format!("deploy/examples/{name}.yaml"));
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn check_shows_every_mistake_at_once_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.yaml");
+    let yaml = "listeners: [{ address: nowhere }]\nupstreams:\n  app: { servers: [\"http://127.0.0.1:9\"], balnce: round_robin }\nroutes: [{ upstream: ap }]\n";
+    fs::write(&path, yaml).unwrap();
+    let said = palisade(&["check", "--config", path.to_str().unwrap()], &[], b"");
+    assert_eq!(said.code, 1);
+    for place in ["bad.yaml:1:", "bad.yaml:3:", "bad.yaml:4:"] {
+        assert!(
+            said.err.contains(place),
+            "{place} is missing in:\n{}",
+            said.err
+        );
+    }
+    assert!(said.err.contains('^'), "a caret shows where:\n{}", said.err);
+    assert!(said.err.contains("balance"), "did you mean:\n{}", said.err);
+}
+
+#[test]
+fn check_names_a_variable_that_is_not_set() {
+    let said = palisade(&["check", "--config", &example("plain")], &[], b"");
+    assert_eq!(said.code, 1);
+    assert!(
+        said.err.contains("UPSTREAM") || said.err.contains("LISTEN"),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+fn explain_shows_the_rule_the_variable_and_the_score() {
+    let request = b"GET /item?id=1%27%20UNION%20SELECT%20password%20FROM%20users-- HTTP/1.1\nHost: app.example.com\nUser-Agent: Mozilla/5.0\nAccept: */*\n\n";
+    let said = palisade(
+        &["explain", "--config", &example("waf"), "-"],
+        &VARIABLES,
+        request,
+    );
+    assert_eq!(said.code, 1, "a refused request: {}", said.err);
+    for word in ["ARGS:id", "403", "waf"] {
+        assert!(
+            said.out.contains(word),
+            "{word} is missing in:\n{}",
+            said.out
+        );
+    }
+    assert!(!said.out.contains('\x1b'), "no colours without a terminal");
+
+    let said = palisade(
+        &["explain", "--json", "--config", &example("waf"), "-"],
+        &VARIABLES,
+        request,
+    );
+    let story: serde_json::Value = serde_json::from_str(&said.out).expect("one JSON document");
+    assert!(story.to_string().contains("ARGS:id"));
+}
+
+#[test]
+fn explain_says_that_an_innocent_request_passes() {
+    let request = b"GET /garden?q=chairs HTTP/1.1\r\nHost: app.example.com\r\nUser-Agent: Mozilla/5.0\r\nAccept: */*\r\n\r\n";
+    let said = palisade(
+        &["explain", "--config", &example("waf"), "-"],
+        &VARIABLES,
+        request,
+    );
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+}
+
+#[test]
+fn explain_shows_what_the_gate_refuses() {
+    let request = b"POST / HTTP/1.1\r\nHost: q\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    let said = palisade(
+        &["explain", "--config", &example("waf"), "-"],
+        &VARIABLES,
+        request,
+    );
+    assert_eq!(said.code, 1);
+    assert!(
+        said.out.contains("gate") && said.out.contains("400"),
+        "{}",
+        said.out
+    );
+}
+
+/// What README promises: no file, one command.
+#[test]
+fn run_with_an_upstream_needs_no_file() {
+    let upstream = Upstream::echo();
+    let folder = tempfile::tempdir().unwrap();
+    let (address, record) = (free_address(), folder.path().join("decisions.jsonl"));
+    let mut process = Command::new(binary())
+        .args([
+            "run",
+            "--upstream",
+            &upstream.url(),
+            "--listen",
+            &address,
+            "--audit-log",
+        ])
+        .arg(&record)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("the gateway", || {
+        std::net::TcpStream::connect(&address).ok()
+    });
+    let harmless = Client::get(&address, "/search?q=garden+chairs").status;
+    let hostile = Client::get(
+        &address,
+        "/search?q=1%27%20UNION%20SELECT%20password%20FROM%20users--",
+    )
+    .status;
+    let records = eventually("the records", || {
+        let records = Record::read(&record);
+        (records.len() >= 2).then_some(records)
+    });
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert_eq!((harmless, hostile, upstream.count()), (200, 403, 1));
+    assert!(!records[1].rule_ids().is_empty());
+}
+
+#[test]
+fn the_sample_application_has_something_to_attack() {
+    let address = free_address();
+    let mut process = Command::new(binary())
+        .args(["demo", "--listen", &address])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("the sample application", || {
+        std::net::TcpStream::connect(&address).ok()
+    });
+    let page = Client::get(&address, "/").text();
+    let found = Client::get(&address, "/search?q=garden+chairs").status;
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert_eq!(found, 200);
+    for part in ["search", "login", "comment", "upload"] {
+        assert!(page.to_lowercase().contains(part), "{part} is missing");
+    }
+}
+
+#[test]
+fn the_committed_schema_is_the_one_the_binary_prints() {
+    let said = palisade(&["schema"], &[], b"");
+    assert_eq!(said.code, 0, "{}", said.err);
+    let schema: serde_json::Value = serde_json::from_str(&said.out).expect("a JSON schema");
+    assert!(schema["properties"]["listeners"].is_object());
+}

@@ -1,0 +1,221 @@
+//! Start, reload, drain: a running gateway is never taken down by a file, and never drops a request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use harness::client::request;
+use harness::gateway::{LISTENER, eventually};
+use harness::{Answer, Client, Gateway, Upstream};
+
+fn routes_to(variable: &str) -> String {
+    format!(
+        "{LISTENER}upstreams: {{ app: {{ servers: [\"${{{variable}}}\"] }} }}\nroutes: [{{ upstream: app }}]\n"
+    )
+}
+
+/// Clients that ask without a pause until they are told to stop; gives their answers and failures.
+struct Load {
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+    threads: Vec<thread::JoinHandle<Vec<String>>>,
+}
+
+impl Load {
+    fn start(address: &str) -> Self {
+        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let threads = (0..4)
+            .map(|number| {
+                let (address, stop) = (address.to_owned(), Arc::clone(&stop));
+                let answered: Arc<AtomicUsize> = Arc::clone(&answered);
+                thread::spawn(move || ask(&address, number % 2 == 0, &stop, &answered))
+            })
+            .collect();
+        Self {
+            stop,
+            answered,
+            threads,
+        }
+    }
+
+    /// How many requests were answered, and what went wrong.
+    fn finish(self) -> (usize, Vec<String>) {
+        self.stop.store(true, Ordering::SeqCst);
+        let failures = self
+            .threads
+            .into_iter()
+            .flat_map(|t| t.join().unwrap())
+            .collect();
+        (self.answered.load(Ordering::SeqCst), failures)
+    }
+}
+
+/// Asks with one connection for all requests, or one for each.
+fn ask(address: &str, keep: bool, stop: &AtomicBool, answered: &AtomicUsize) -> Vec<String> {
+    let mut failures = Vec::new();
+    let mut kept: Option<Client> = None;
+    while !stop.load(Ordering::SeqCst) {
+        let fresh = kept.is_none();
+        let mut client = kept.take().unwrap_or_else(|| Client::connect(address));
+        let connection = if keep { "keep-alive" } else { "close" };
+        client.send(&request("GET", "/", &[("Connection", connection)], b""));
+        match client.try_answer("GET") {
+            Ok(Some(answer)) if answer.status == 200 => {
+                answered.fetch_add(1, Ordering::SeqCst);
+                let stays = answer.header("connection") != Some("close");
+                kept = (keep && stays).then_some(client);
+            }
+            // A kept connection may be closed between two requests; a client then asks again.
+            Ok(None) | Err(_) if !fresh => {}
+            other => failures.push(format!("{other:?}")),
+        }
+    }
+    failures
+}
+
+#[test]
+fn a_reload_under_load_loses_no_request_and_takes_effect() {
+    let old = Upstream::answering(|_| Answer::text("old"));
+    let new = Upstream::answering(|_| Answer::text("new"));
+    let gateway = Gateway::configured(&routes_to("OLD"))
+        .with("OLD", old.url())
+        .with("NEW", new.url())
+        .start();
+    let load = Load::start(&gateway.address);
+    thread::sleep(Duration::from_millis(300));
+    for variable in ["NEW", "OLD", "NEW"] {
+        gateway.write_config(&routes_to(variable));
+        gateway.signal("HUP");
+        let expected = variable.to_lowercase();
+        eventually("the reload", || {
+            (Client::get(&gateway.address, "/").text() == expected).then_some(())
+        });
+    }
+    let (answered, failures) = load.finish();
+    assert!(
+        failures.is_empty(),
+        "{} of {answered} failed: {:?}",
+        failures.len(),
+        &failures[..1]
+    );
+    assert!(answered > 20);
+}
+
+#[test]
+fn a_changed_file_reloads_without_a_signal() {
+    let old = Upstream::answering(|_| Answer::text("old"));
+    let new = Upstream::answering(|_| Answer::text("new"));
+    let gateway = Gateway::configured(&routes_to("OLD"))
+        .with("OLD", old.url())
+        .with("NEW", new.url())
+        .start();
+    gateway.write_config(&routes_to("NEW"));
+    eventually("the reload", || {
+        (Client::get(&gateway.address, "/").text() == "new").then_some(())
+    });
+}
+
+#[test]
+fn a_broken_file_leaves_traffic_untouched_and_says_why() {
+    let upstream = Upstream::answering(|_| Answer::text("still here"));
+    let mut gateway = Gateway::configured(&routes_to("UPSTREAM"))
+        .before(&upstream)
+        .start();
+    let failures = "palisade_config_reload_failure_total";
+    let before = gateway.metric(failures);
+    let load = Load::start(&gateway.address);
+    let broken = routes_to("UPSTREAM").replace("routes:", "ruotes:");
+    gateway.write_config(&broken);
+    gateway.signal("HUP");
+    eventually("the refused reload", || {
+        (gateway.metric(failures) > before).then_some(())
+    });
+    let log = gateway.log();
+    assert!(
+        log.contains("ruotes") && log.contains("palisade.yaml:"),
+        "{log}"
+    );
+    let (answered, lost) = load.finish();
+    assert!(lost.is_empty() && answered > 0, "{lost:?}");
+    assert!(gateway.runs());
+    assert_eq!(
+        gateway.admin("/readyz").status,
+        200,
+        "the old configuration serves on"
+    );
+    gateway.write_config(&routes_to("UPSTREAM"));
+    gateway.signal("HUP");
+    eventually("the good reload", || {
+        gateway.log().contains("reloaded").then_some(())
+    });
+}
+
+#[test]
+fn a_request_in_flight_finishes_on_the_old_configuration() {
+    let slow = Upstream::answering(|_| {
+        Answer::Later(Duration::from_millis(1500), Box::new(Answer::text("slow")))
+    });
+    let new = Upstream::answering(|_| Answer::text("new"));
+    let gateway = Gateway::configured(&routes_to("SLOW"))
+        .with("SLOW", slow.url())
+        .with("NEW", new.url())
+        .start();
+    let mut waiting = Client::connect(&gateway.address);
+    waiting.send(&request("GET", "/", &[], b""));
+    slow.wait_for(1);
+    gateway.write_config(&routes_to("NEW"));
+    gateway.signal("HUP");
+    eventually("the reload", || {
+        (Client::get(&gateway.address, "/").text() == "new").then_some(())
+    });
+    assert_eq!(waiting.answer().text(), "slow");
+}
+
+#[test]
+fn termination_lets_requests_finish_and_exits_with_0() {
+    let slow = Upstream::answering(|_| {
+        Answer::Later(
+            Duration::from_millis(1000),
+            Box::new(Answer::text("finished")),
+        )
+    });
+    let mut gateway = Gateway::configured(&routes_to("UPSTREAM"))
+        .before(&slow)
+        .start();
+    let mut waiting = Client::connect(&gateway.address);
+    waiting.send(&request("GET", "/last", &[], b""));
+    slow.wait_for(1);
+    let begin = Instant::now();
+    gateway.signal("TERM");
+    assert_eq!(waiting.answer().text(), "finished");
+    assert_eq!(gateway.wait().code(), Some(0));
+    assert!(
+        begin.elapsed() < Duration::from_secs(8),
+        "an idle gateway does not wait"
+    );
+    let last = gateway.records();
+    assert!(
+        last.iter()
+            .any(|record| record.text("/request/target") == "/last")
+    );
+}
+
+#[test]
+fn termination_of_an_idle_gateway_is_quick() {
+    let upstream = Upstream::echo();
+    let mut gateway = Gateway::configured(&routes_to("UPSTREAM"))
+        .before(&upstream)
+        .start();
+    let mut idle = Client::connect(&gateway.address);
+    idle.send(&request("GET", "/", &[("Connection", "keep-alive")], b""));
+    assert_eq!(idle.answer().status, 200);
+    let begin = Instant::now();
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait().code(), Some(0));
+    assert!(
+        begin.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begin.elapsed()
+    );
+}

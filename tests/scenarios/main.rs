@@ -1,0 +1,22 @@
+//! What a user would notice, told with real processes: one file a subject.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and skips aloud"
+)]
+
+mod attacks;
+mod bodies;
+mod commands;
+mod framing;
+mod lifecycle;
+mod proxy_protocol;
+mod proxying;
+mod records;
+mod routing;
+mod slow;
+mod streams;

@@ -1,0 +1,368 @@
+//! The part of a host's configuration file that says which rules to load.
+//!
+//! [`RulesSpec`] is what a user writes; [`RulesSpec::sources`] is the order in which its parts are
+//! loaded. Later directives win over earlier ones, so that order is the meaning: engine defaults,
+//! `directives`, rule sets (each with its settings before its rules), `files`, `directives_after`.
+//! Nothing is read here, and relative paths are left to the host.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fmt::Write as _;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Which rules run, and their settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RulesSpec {
+    /// Rule sets, in load order: `baseline` (built in) and `crs` (from `crs_dir`). Empty: only
+    /// `directives` and `files`.
+    pub rules: Vec<RuleSetName>,
+    /// Directory of an unmodified OWASP Core Rule Set 4: holds `crs-setup.conf` (or its example) and
+    /// `rules/`.
+    #[schemars(length(min = 1))]
+    pub crs_dir: Option<String>,
+    /// Settings of the Core Rule Set that it expects in its setup file.
+    pub crs: CrsSpec,
+    /// `SecLang` directives loaded before the rule sets: settings and exclusions that act early.
+    pub directives: Option<String>,
+    /// Files of `SecLang` directives loaded after the rule sets; `*` stands for any part of a name.
+    pub files: Vec<String>,
+    /// `SecLang` directives loaded last, where rules are updated or removed.
+    pub directives_after: Option<String>,
+}
+
+impl Default for RulesSpec {
+    fn default() -> Self {
+        Self {
+            rules: vec![RuleSetName::Baseline],
+            crs_dir: None,
+            crs: CrsSpec::default(),
+            directives: None,
+            files: Vec::new(),
+            directives_after: None,
+        }
+    }
+}
+
+/// A rule set that can be named.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleSetName {
+    /// The rules built into this program.
+    Baseline,
+    /// The OWASP Core Rule Set 4 in `crs_dir`.
+    Crs,
+}
+
+/// Settings of the Core Rule Set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CrsSpec {
+    /// Paranoia level whose rules count towards blocking: 1 (few false positives) to 4.
+    #[schemars(range(min = 1, max = 4))]
+    pub paranoia: u8,
+    /// Paranoia level whose rules run and are recorded; at least `paranoia`, which is the default.
+    #[schemars(range(min = 1, max = 4))]
+    pub detection_paranoia: Option<u8>,
+    /// Anomaly score from which a request is refused.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub inbound_threshold: u32,
+    /// Anomaly score from which a response is refused.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub outbound_threshold: u32,
+    /// Refuse already after phase 1 or 3 when the score is reached there.
+    pub early_blocking: bool,
+    /// Further variables of its setup file by name, for example `total_arg_length: 64000` or
+    /// `allowed_methods: "GET HEAD POST"`.
+    pub settings: BTreeMap<String, Setting>,
+}
+
+impl Default for CrsSpec {
+    fn default() -> Self {
+        Self {
+            paranoia: 1,
+            detection_paranoia: None,
+            inbound_threshold: 5,
+            outbound_threshold: 4,
+            early_blocking: false,
+            settings: BTreeMap::new(),
+        }
+    }
+}
+
+/// The value of a setup variable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Setting {
+    /// A number.
+    Number(u64),
+    /// Text; blanks separate the entries of a list.
+    Text(String),
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+/// A value of a [`RulesSpec`] that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SpecError {
+    /// The keys to the value, from the [`RulesSpec`] on.
+    pub path: Vec<String>,
+    /// What is wrong, without the value.
+    pub message: &'static str,
+}
+
+/// One thing to load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source<'a> {
+    /// Directives as text; `name` stands in messages.
+    Directives {
+        /// Which key the text stands under, or what it is.
+        name: &'static str,
+        /// The directives.
+        text: Cow<'a, str>,
+    },
+    /// The rule set built into this program.
+    Baseline,
+    /// The first of these files that exists.
+    FirstOf(Vec<String>),
+    /// Every file whose name fits, in the order of their names; `*` stands for any part of a name.
+    Files {
+        /// The pattern.
+        pattern: String,
+        /// Whether it is an error that no file fits.
+        required: bool,
+    },
+}
+
+impl RulesSpec {
+    /// What to load, in this order.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Source<'_>> {
+        let mut sources = vec![text("engine defaults", DEFAULTS)];
+        sources.extend(self.directives.as_deref().map(|t| text("directives", t)));
+        for name in &self.rules {
+            match name {
+                RuleSetName::Baseline => sources.push(Source::Baseline),
+                RuleSetName::Crs => sources.extend(self.crs_sources()),
+            }
+        }
+        sources.extend(self.files.iter().map(|pattern| Source::Files {
+            pattern: pattern.clone(),
+            required: true,
+        }));
+        let after = self.directives_after.as_deref();
+        sources.extend(after.map(|t| text("directives_after", t)));
+        sources
+    }
+
+    /// The order the Core Rule Set's manual asks for, plugins included.
+    fn crs_sources(&self) -> Vec<Source<'_>> {
+        let dir = self.crs_dir.as_deref().unwrap_or_default();
+        let files = |name: &str, required| Source::Files {
+            pattern: format!("{dir}/{name}"),
+            required,
+        };
+        vec![
+            Source::FirstOf(vec![
+                format!("{dir}/crs-setup.conf"),
+                format!("{dir}/crs-setup.conf.example"),
+            ]),
+            Source::Directives {
+                name: "crs",
+                text: Cow::Owned(self.crs.directives()),
+            },
+            files("plugins/*-config.conf", false),
+            files("plugins/*-before.conf", false),
+            files("rules/*.conf", true),
+            files("plugins/*-after.conf", false),
+        ]
+    }
+
+    /// Every value that cannot be used.
+    #[must_use]
+    pub fn mistakes(&self) -> Vec<SpecError> {
+        let mut mistakes = Vec::new();
+        let mut wrong = |path: &[&str], message| {
+            let path = path.iter().map(|key| (*key).to_owned()).collect();
+            mistakes.push(SpecError { path, message });
+        };
+        let wants_crs = self.rules.contains(&RuleSetName::Crs);
+        if wants_crs && self.crs_dir.as_deref().is_none_or(str::is_empty) {
+            wrong(&["rules"], "`crs` needs `crs_dir`");
+        }
+        let twice = self.rules.iter().enumerate();
+        if twice
+            .clone()
+            .any(|(at, name)| self.rules.iter().skip(at + 1).any(|n| n == name))
+        {
+            wrong(&["rules"], "a rule set stands here twice");
+        }
+        let crs = &self.crs;
+        if crs.detection_paranoia.is_some_and(|n| n < crs.paranoia) {
+            wrong(
+                &["crs", "detection_paranoia"],
+                "must not be below `paranoia`",
+            );
+        }
+        for (name, value) in &crs.settings {
+            if !is_variable_name(name) {
+                wrong(
+                    &["crs", "settings", name],
+                    "a setting's name has letters, digits and `_` only",
+                );
+            } else if !is_plain_value(&value.to_string()) {
+                wrong(
+                    &["crs", "settings", name],
+                    "the value holds a quote, comma, backslash, `%{` or control character",
+                );
+            }
+        }
+        mistakes
+    }
+}
+
+const fn text<'a>(name: &'static str, text: &'a str) -> Source<'a> {
+    Source::Directives {
+        name,
+        text: Cow::Borrowed(text),
+    }
+}
+
+impl CrsSpec {
+    /// These settings as the rule the setup file would hold; loaded after that file, so it wins.
+    fn directives(&self) -> String {
+        let detection = self.detection_paranoia.unwrap_or(self.paranoia);
+        let mut out = String::from("SecAction \"id:900001,phase:1,pass,t:none,nolog");
+        let mut set = |name: &str, value: &dyn fmt::Display| {
+            // Writing to a String cannot fail.
+            let _ = write!(out, ",setvar:'tx.{name}={value}'");
+        };
+        set("blocking_paranoia_level", &self.paranoia);
+        set("detection_paranoia_level", &detection);
+        set("inbound_anomaly_score_threshold", &self.inbound_threshold);
+        set("outbound_anomaly_score_threshold", &self.outbound_threshold);
+        set("early_blocking", &u8::from(self.early_blocking));
+        for (name, value) in &self.settings {
+            set(name, value);
+        }
+        out.push_str("\"\n");
+        out
+    }
+}
+
+fn is_variable_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// True if the text can stand in `setvar:'...'` without ending it or expanding to anything.
+fn is_plain_value(text: &str) -> bool {
+    !text.contains("%{") && !text.contains(['\'', '"', ',', '\\']) && !text.contains(char::is_control)
+}
+
+/// What every rule set relies on: bodies are read, JSON and XML are parsed as what they are, and a
+/// body that cannot be parsed is refused, because a lenient application might still read it. The
+/// identifiers are those that `ModSecurity`'s users know these rules by.
+const DEFAULTS: &str = r#"SecRequestBodyAccess On
+SecRule REQUEST_HEADERS:Content-Type "@rx ^(?:application|text)/(?:[a-z0-9.-]+\+)?xml\b" \
+    "id:200000,phase:1,pass,t:none,t:lowercase,nolog,ctl:requestBodyProcessor=XML"
+SecRule REQUEST_HEADERS:Content-Type "@rx ^application/(?:[a-z0-9.-]+\+)?json\b" \
+    "id:200001,phase:1,pass,t:none,t:lowercase,nolog,ctl:requestBodyProcessor=JSON"
+SecRule REQBODY_ERROR "!@eq 0" \
+    "id:200002,phase:2,deny,status:400,t:none,log,severity:CRITICAL,\
+    msg:'The request body could not be parsed',logdata:'%{REQBODY_ERROR_MSG}'"
+SecRule MULTIPART_STRICT_ERROR "!@eq 0" \
+    "id:200003,phase:2,deny,status:400,t:none,log,severity:CRITICAL,\
+    msg:'The multipart body is not strictly well-formed'"
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(edit: impl FnOnce(&mut RulesSpec)) -> RulesSpec {
+        let mut spec = RulesSpec::default();
+        edit(&mut spec);
+        spec
+    }
+
+    #[test]
+    fn the_default_is_the_baseline_and_nothing_else() {
+        let spec = RulesSpec::default();
+        assert_eq!(spec.mistakes(), []);
+        let sources = spec.sources();
+        assert_eq!(sources.len(), 2);
+        assert_eq!(sources[1], Source::Baseline);
+    }
+
+    #[test]
+    fn settings_come_between_the_setup_file_and_the_rules() {
+        let spec = spec(|s| {
+            s.rules = vec![RuleSetName::Crs];
+            s.crs_dir = Some("/crs".into());
+            s.crs.paranoia = 2;
+            s.crs
+                .settings
+                .insert("arg_length".into(), Setting::Number(400));
+            s.directives_after = Some("SecRuleRemoveById 1".into());
+        });
+        let names: Vec<String> = spec
+            .sources()
+            .iter()
+            .map(|source| match source {
+                Source::Directives { name, .. } => (*name).to_owned(),
+                Source::Baseline => "baseline".to_owned(),
+                Source::FirstOf(files) => files[0].clone(),
+                Source::Files { pattern, .. } => pattern.clone(),
+            })
+            .collect();
+        assert_eq!(names[1..3], ["/crs/crs-setup.conf", "crs"]);
+        assert_eq!(names[5..], ["/crs/rules/*.conf", "/crs/plugins/*-after.conf", "directives_after"]);
+        let text = spec.crs.directives();
+        assert!(text.contains("setvar:'tx.blocking_paranoia_level=2'"), "{text}");
+        assert!(text.contains("setvar:'tx.detection_paranoia_level=2'"), "{text}");
+        assert!(text.contains("setvar:'tx.arg_length=400'"), "{text}");
+    }
+
+    #[test]
+    fn a_setting_cannot_smuggle_an_action_into_the_rule() {
+        for value in ["x',ctl:ruleEngine=Off,msg:'", "a\"b", "%{tx.x}", "a\nb", "a\\"] {
+            let spec = spec(|s| {
+                let value = Setting::Text(value.to_owned());
+                s.crs.settings.insert("allowed_methods".into(), value);
+            });
+            assert_eq!(spec.mistakes().len(), 1, "{value:?}");
+        }
+        let innocent = spec(|s| {
+            let value = Setting::Text("|application/json| |text/xml|".to_owned());
+            s.crs
+                .settings
+                .insert("allowed_request_content_type".into(), value);
+        });
+        assert_eq!(innocent.mistakes(), []);
+    }
+
+    #[test]
+    fn every_mistake_is_named_at_once() {
+        let spec = spec(|s| {
+            s.rules = vec![RuleSetName::Crs, RuleSetName::Crs];
+            s.crs.paranoia = 3;
+            s.crs.detection_paranoia = Some(2);
+            s.crs.settings.insert("a b".into(), Setting::Number(1));
+        });
+        let paths: Vec<String> = spec.mistakes().iter().map(|e| e.path.join(".")).collect();
+        assert_eq!(paths, ["rules", "rules", "crs.detection_paranoia", "crs.settings.a b"]);
+    }
+}
