@@ -165,6 +165,15 @@ impl Gateway {
         &self.upstreams
     }
 
+    /// Brings gauges that follow the clock up to date, before they are read.
+    pub(crate) fn refresh_gauges(&self) {
+        let now = Instant::now();
+        for upstream in &self.upstreams {
+            let (ejected, _) = upstream.group.census(now);
+            upstream.metrics.ejected.set(i64::try_from(ejected).unwrap_or(i64::MAX));
+        }
+    }
+
     /// Counts a finished exchange.
     pub(crate) fn observe(&self, exchange: &Exchange, route: Option<&RouteState>) {
         route.map_or(&self.unrouted, |route| &route.metrics).observe(exchange);

@@ -13,12 +13,15 @@
 )]
 
 mod actions;
+mod baseline;
 mod body;
 mod byteset;
 mod compile;
 #[cfg(test)]
 mod conformance;
 mod engine;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
 pub mod fuzzing;
 mod libinjection;
 mod operators;
@@ -34,6 +37,3 @@ pub use engine::{
     Disruption, Intervention, Match, Origin, Outcome, RequestLine, RuleSet, Step, Transaction,
 };
 pub use syntax::Problem;
-
-/// The rule set that ships with the engine, file by file.
-const BASELINE: &[(&str, &str)] = &[];

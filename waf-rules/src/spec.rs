@@ -269,7 +269,9 @@ fn is_variable_name(name: &str) -> bool {
 
 /// True if the text can stand in `setvar:'...'` without ending it or expanding to anything.
 fn is_plain_value(text: &str) -> bool {
-    !text.contains("%{") && !text.contains(['\'', '"', ',', '\\']) && !text.contains(char::is_control)
+    !text.contains("%{")
+        && !text.contains(['\'', '"', ',', '\\'])
+        && !text.contains(char::is_control)
 }
 
 /// What every rule set relies on: bodies are read, JSON and XML are parsed as what they are, and what
@@ -334,16 +336,35 @@ mod tests {
             })
             .collect();
         assert_eq!(names[1..3], ["/crs/crs-setup.conf", "crs"]);
-        assert_eq!(names[5..], ["/crs/rules/*.conf", "/crs/plugins/*-after.conf", "directives_after"]);
+        assert_eq!(
+            names[5..],
+            [
+                "/crs/rules/*.conf",
+                "/crs/plugins/*-after.conf",
+                "directives_after"
+            ]
+        );
         let text = spec.crs.directives();
-        assert!(text.contains("setvar:'tx.blocking_paranoia_level=2'"), "{text}");
-        assert!(text.contains("setvar:'tx.detection_paranoia_level=2'"), "{text}");
+        assert!(
+            text.contains("setvar:'tx.blocking_paranoia_level=2'"),
+            "{text}"
+        );
+        assert!(
+            text.contains("setvar:'tx.detection_paranoia_level=2'"),
+            "{text}"
+        );
         assert!(text.contains("setvar:'tx.arg_length=400'"), "{text}");
     }
 
     #[test]
     fn a_setting_cannot_smuggle_an_action_into_the_rule() {
-        for value in ["x',ctl:ruleEngine=Off,msg:'", "a\"b", "%{tx.x}", "a\nb", "a\\"] {
+        for value in [
+            "x',ctl:ruleEngine=Off,msg:'",
+            "a\"b",
+            "%{tx.x}",
+            "a\nb",
+            "a\\",
+        ] {
             let spec = spec(|s| {
                 let value = Setting::Text(value.to_owned());
                 s.crs.settings.insert("allowed_methods".into(), value);
@@ -368,6 +389,14 @@ mod tests {
             s.crs.settings.insert("a b".into(), Setting::Number(1));
         });
         let paths: Vec<String> = spec.mistakes().iter().map(|e| e.path.join(".")).collect();
-        assert_eq!(paths, ["rules", "rules", "crs.detection_paranoia", "crs.settings.a b"]);
+        assert_eq!(
+            paths,
+            [
+                "rules",
+                "rules",
+                "crs.detection_paranoia",
+                "crs.settings.a b"
+            ]
+        );
     }
 }

@@ -115,7 +115,7 @@ impl Started {
             anyhow::anyhow!("cannot listen on {address}: {error}")
         })?;
         let (stop_admin, admin_stopped) = watch::channel(false);
-        let live = Arc::new(State::new(metrics.clone()));
+        let live = Arc::new(State::new(metrics.clone(), shared.clone()));
         start_admin(&policy, &live, admin_stopped).await?;
         resolve_names(&shared.gateway()).await;
         workers.serve(policy.listeners(), bound)?;

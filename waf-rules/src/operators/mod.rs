@@ -15,6 +15,7 @@ mod validate;
 mod verify;
 
 pub(crate) use self::captures::Captures;
+pub(crate) use self::number::leading_number;
 pub(crate) use self::prefilter::Prefilter;
 
 use self::ip_match::IpMatch;

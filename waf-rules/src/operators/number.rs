@@ -26,7 +26,7 @@ impl Number {
 }
 
 /// The number `text` starts with, or zero.
-fn leading_number(text: &[u8]) -> i64 {
+pub(crate) fn leading_number(text: &[u8]) -> i64 {
     let text = text.trim_ascii_start();
     let (negative, digits) = match text.split_first() {
         Some((b'-', digits)) => (true, digits),

@@ -15,7 +15,7 @@ mod words;
 
 pub(crate) use actions::{ActionText, parse_actions};
 pub(crate) use lines::{Line, lines};
-pub(crate) use operator::{OperatorText, parse_operator};
+pub(crate) use operator::parse_operator;
 pub use problem::Problem;
 pub(crate) use source::{Flaw, Source, Span};
 pub(crate) use suggest::did_you_mean;
