@@ -163,6 +163,14 @@ fn the_environment_is_expanded_and_its_values_are_never_shown() {
 }
 
 #[test]
+fn a_password_in_a_url_is_not_repeated() {
+    let text = MINIMAL.replace("http://127.0.0.1:9000", "http://me:hunter2@host");
+    let found = load(&text).unwrap_err();
+    assert_eq!((found.len(), found[0].position.line), (1, 2));
+    assert!(!found[0].to_string().contains("hunter2"), "{}", found[0]);
+}
+
+#[test]
 fn a_variable_cannot_add_configuration() {
     let text = format!("{MINIMAL}trusted_proxies: [\"${{P}}\"]\n");
     let evil = |_: &str| Some("10.0.0.0/8\"]\nadmin: off\n#".to_owned());
@@ -313,4 +321,35 @@ fn https_servers_are_verified_unless_the_operator_says_otherwise() {
     assert_eq!(load(&lax).unwrap().warnings.len(), 1);
     let h2c = https.replace("servers:", "protocol: h2c, servers:");
     assert_eq!(mistakes(&h2c).len(), 1);
+}
+
+#[test]
+fn no_damage_to_a_file_makes_the_loader_panic() {
+    let full = include_str!("../../../../deploy/examples/full.yaml");
+    let env = |_: &str| Some("http://127.0.0.1:1".to_owned());
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).unwrap()
+    };
+    let pieces = [
+        "{", "}", "[", "]", ": ", "\n", "- ", "|", "${", "&a", "*a", "\"", "\t", "\u{1}", "é", "0",
+    ];
+    for _ in 0..400 {
+        let mut chars: Vec<char> = full.chars().collect();
+        for _ in 0..=random(3) {
+            let at = random(chars.len());
+            match random(3) {
+                0 => drop(chars.drain(at..(at + random(40)).min(chars.len()))),
+                1 => drop(chars.splice(at..at, pieces[random(pieces.len())].chars())),
+                _ => chars.truncate(at.max(1)),
+            }
+        }
+        let text: String = chars.into_iter().collect();
+        for mistake in load_text("p.yaml", &text, &env).err().into_iter().flatten() {
+            assert!(!mistake.to_string().is_empty());
+        }
+    }
 }
