@@ -12,8 +12,9 @@ use std::time::Instant;
 use edge_audit::Metrics;
 use edge_audit::metrics::{RouteMetrics, RuleMetrics, UpstreamMetrics};
 use edge_config::{
-    BodyLimits, HostHeader, Policy, Profile, Protocol, Upstream,
+    BodyLimits, HostHeader, Policy, Profile, Protocol, RouteQuery, Upstream,
 };
+use edge_conn::gate::HeadLimits;
 use edge_core::{Diagnostic, Exchange, Head, Mode, Refusal};
 
 use crate::rules::RuleSets;
@@ -101,7 +102,7 @@ pub(crate) fn assemble(
         .collect();
     let routes = policy
         .routes()
-        .iter()
+        .routes()
         .filter_map(|route| {
             Some(Arc::new(RouteState {
                 name: route.name().clone(),
@@ -128,8 +129,7 @@ impl Gateway {
     /// # Errors
     /// A path that upstreams could read in two ways.
     pub(crate) fn route(&self, head: &Head) -> Result<Option<Arc<RouteState>>, Refusal> {
-        let host = head.field("host").unwrap_or_default();
-        let found = self.policy.routes().find(host, head);
+        let found = self.policy.routes().find(&RouteQuery::new(head));
         let found = found.map_err(|_| Refusal::new(400, "path could be read in two ways"))?;
         Ok(found.and_then(|route| self.routes.get(route.index()).cloned()))
     }
@@ -142,6 +142,12 @@ impl Gateway {
     /// Whether `peer` may say for whom it speaks.
     pub(crate) fn trusts(&self, peer: SocketAddr) -> bool {
         self.policy.trusted_proxies().contains(peer.ip())
+    }
+
+    /// What the first listener accepts as a head, for `explain`.
+    pub(crate) fn head_limits(&self) -> HeadLimits {
+        let widest = HeadLimits { bytes: usize::MAX, fields: usize::MAX, target: usize::MAX };
+        self.policy.listeners().first().map_or(widest, |listener| *listener.head())
     }
 
     /// How many routes there are.
@@ -157,6 +163,15 @@ impl Gateway {
     /// Every upstream group, to be resolved.
     pub(crate) fn upstreams(&self) -> &[Arc<UpstreamState>] {
         &self.upstreams
+    }
+
+    /// Brings gauges that follow the clock up to date, before they are read.
+    pub(crate) fn refresh_gauges(&self) {
+        let now = Instant::now();
+        for upstream in &self.upstreams {
+            let (ejected, _) = upstream.group.census(now);
+            upstream.metrics.ejected.set(i64::try_from(ejected).unwrap_or(i64::MAX));
+        }
     }
 
     /// Counts a finished exchange.

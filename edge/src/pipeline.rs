@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use edge_core::{Decision, Exchange, Layer, Mode, Passage, Permit, Refusal, Verdict};
+use edge_core::{Decision, Exchange, Layer, Passage, Permit, Refusal, Verdict};
 
 use crate::assemble::{Gateway, RouteState};
 use crate::proxy::body::Source;

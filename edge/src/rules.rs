@@ -26,13 +26,43 @@ impl RuleSets {
         if let Some((_, rules)) = self.sets.iter().find(|(known, _)| known == spec) {
             return Ok(rules.clone());
         }
-        let loader = spec.sources().into_iter().fold(Loader::new(), add);
+        let mut loader = Loader::new();
+        for source in spec.sources() {
+            loader = self.add(loader, source);
+        }
         let loaded = loader.load().map_err(|problems| diagnostics(problems, Level::Error))?;
         self.warnings.extend(diagnostics(loaded.warnings, Level::Warning));
-        self.files.extend(loaded.files);
         let rules = Arc::new(loaded.rules);
         self.sets.push((spec.clone(), rules.clone()));
         Ok(rules)
+    }
+
+    fn add(&mut self, loader: Loader, source: Source<'_>) -> Loader {
+        match source {
+            Source::Directives { name, text } => loader.text(name, &text),
+            Source::Baseline => loader.baseline(),
+            Source::FirstOf(files) => {
+                // A file that is missing is reported by the loader, by the name asked for first.
+                let found = files.iter().find(|file| Path::new(file).exists());
+                match found.or(files.first()) {
+                    Some(file) => self.file(loader, Path::new(file)),
+                    None => loader,
+                }
+            }
+            Source::Files { pattern, required } => {
+                let pattern = Path::new(&pattern);
+                let found = matching(pattern);
+                if found.is_empty() && required {
+                    return self.file(loader, pattern);
+                }
+                found.iter().fold(loader, |loader, file| self.file(loader, file))
+            }
+        }
+    }
+
+    fn file(&mut self, loader: Loader, file: &Path) -> Loader {
+        self.files.push(file.to_owned());
+        loader.file(file)
     }
 
     /// The numbers of all rules.
@@ -41,17 +71,34 @@ impl RuleSets {
     }
 }
 
-fn add(loader: Loader, source: Source<'_>) -> Loader {
-    match source {
-        Source::Directives { name, text } => loader.text(name, &text),
-        Source::Baseline => loader.baseline(),
-        Source::FirstOf(files) => {
-            let found = files.iter().find(|file| Path::new(file).exists());
-            // A file that is missing is reported by the loader, under the name asked for first.
-            found.or(files.first()).map_or_else(Loader::new, |file| loader.file(Path::new(file)))
-        }
-        Source::Files { pattern, required } => loader.files(&pattern, required),
+/// The files of one folder whose names fit a pattern with `*`, in the order of their names.
+fn matching(pattern: &Path) -> Vec<PathBuf> {
+    let (Some(folder), Some(name)) = (pattern.parent(), pattern.file_name()) else {
+        return Vec::new();
+    };
+    let pieces: Vec<&[u8]> = name.as_encoded_bytes().split(|byte| *byte == b'*').collect();
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = entries
+        .filter(|entry| fits(entry.file_name().as_encoded_bytes(), &pieces))
+        .map(|entry| entry.path())
+        .filter(|path| path.is_file())
+        .collect();
+    found.sort();
+    found
+}
+
+/// Whether `name` is the pieces in order, with anything between them.
+fn fits(name: &[u8], pieces: &[&[u8]]) -> bool {
+    let Some((first, rest)) = pieces.split_first() else { return false };
+    let Some(mut name) = name.strip_prefix(*first) else { return false };
+    let Some((last, middle)) = rest.split_last() else { return name.is_empty() };
+    for piece in middle.iter().filter(|piece| !piece.is_empty()) {
+        let Some(at) = name.windows(piece.len()).position(|window| window == *piece) else {
+            return false;
+        };
+        name = name.get(at + piece.len()..).unwrap_or_default();
     }
+    name.ends_with(last)
 }
 
 fn diagnostics(problems: Vec<Problem>, level: Level) -> Vec<Diagnostic> {
@@ -68,4 +115,22 @@ fn diagnostics(problems: Vec<Problem>, level: Level) -> Vec<Diagnostic> {
         help: problem.help,
     });
     shown.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_part_of_a_name() {
+        let fits = |name: &str, pattern: &str| {
+            fits(name.as_bytes(), &pattern.split('*').map(str::as_bytes).collect::<Vec<_>>())
+        };
+        assert!(fits("REQUEST-901.conf", "*.conf"));
+        assert!(fits("REQUEST-901.conf", "REQ*-9*.conf"));
+        assert!(fits("a.conf", "a.conf"));
+        assert!(!fits("a.conf.example", "*.conf"));
+        assert!(!fits("b.conf", "a.conf"));
+        assert!(!fits("a.con", "a*.conf"));
+    }
 }

@@ -4,16 +4,25 @@
 //! request through the five phases. Nothing here does I/O after loading, and every regular
 //! expression is matched in linear time.
 #![forbid(unsafe_code)]
-#![expect(
-    dead_code,
-    reason = "parts grow side by side until the engine uses them all"
+#![cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "parts grow side by side until the engine uses them all"
+    )
 )]
 
 mod actions;
+mod baseline;
 mod body;
 mod byteset;
 mod compile;
+#[cfg(test)]
+mod conformance;
 mod engine;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod libinjection;
 mod operators;
 mod regex;

@@ -102,26 +102,22 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn map(
-        &self,
-        node: &Node,
-        schema: &'a Map<String, Json>,
-        path: &Path,
-        out: &mut Vec<Mistake>,
-    ) {
+    fn map(&self, node: &Node, schema: &'a Map<String, Json>, path: &Path, out: &mut Vec<Mistake>) {
         let properties = schema.get("properties").and_then(Json::as_object);
         let others = schema
             .get("additionalProperties")
             .or_else(|| schema.get("unevaluatedProperties"));
+        let known: Vec<&str> = properties
+            .into_iter()
+            .flat_map(|known| known.keys().map(String::as_str))
+            .collect();
+        let mut meant = Vec::new();
         for (key, value) in node.entries() {
             let path = path.key(key.name.as_str());
             if let Some(schema) = properties.and_then(|known| known.get(&key.name)) {
                 self.node(value, schema, &path, out);
             } else if let Some(Json::Bool(false)) = others {
-                let known: Vec<&str> = properties
-                    .into_iter()
-                    .flat_map(|known| known.keys().map(String::as_str))
-                    .collect();
+                meant.extend(suggest::nearest(&key.name, known.iter().copied()));
                 let problem = Problem {
                     place: key.place,
                     message: format!("unknown key `{}`", key.name),
@@ -137,7 +133,8 @@ impl<'a> Checker<'a> {
             }
         }
         for name in array(schema, "required").iter().filter_map(Json::as_str) {
-            if node.get(name).is_none() {
+            // A slip of the pen is one mistake, not two.
+            if node.get(name).is_none() && !meant.contains(&name) {
                 let mut missing = mistake(node, path, format!("missing key `{name}`"));
                 missing.remove = false;
                 missing.problem.help = properties
@@ -149,13 +146,7 @@ impl<'a> Checker<'a> {
     }
 
     /// `anyOf` and `oneOf`: silent if a branch fits, else the mistakes of the branch that was meant.
-    fn alternatives(
-        &self,
-        node: &Node,
-        branches: &'a [Json],
-        path: &Path,
-        out: &mut Vec<Mistake>,
-    ) {
+    fn alternatives(&self, node: &Node, branches: &'a [Json], path: &Path, out: &mut Vec<Mistake>) {
         let mut meant: Vec<Vec<Mistake>> = Vec::new();
         let mut known_words = Vec::new();
         let mut names = Vec::new();
@@ -182,9 +173,12 @@ impl<'a> Checker<'a> {
             out.extend(best);
         } else {
             names.dedup();
+            let text = names.contains(&"string") && matches!(node.value, Value::Scalar(_));
             let names: Vec<String> = names.into_iter().map(named).collect();
             let message = format!("expected {}, found {}", names.join(" or "), found(node));
-            out.push(mistake(node, path, message));
+            let mut wrong = mistake(node, path, message);
+            wrong.problem.help = text.then(|| IN_QUOTES.to_owned());
+            out.push(wrong);
         }
     }
 
@@ -200,9 +194,10 @@ impl<'a> Checker<'a> {
             let mut keys = properties.keys();
             keys.next().filter(|_| keys.next().is_none())
         };
-        let maps = branches
-            .iter()
-            .filter(|branch| self.resolved(branch).is_some_and(|s| types(s) == ["object"]));
+        let maps = branches.iter().filter(|branch| {
+            self.resolved(branch)
+                .is_some_and(|s| types(s) == ["object"])
+        });
         let keys: Option<Vec<&str>> = maps.map(|b| key(b).map(String::as_str)).collect();
         keys.filter(|keys| keys.len() > 1)
     }
@@ -241,7 +236,11 @@ fn not_one_of(
 fn check_word(node: &Node, words: &[&str], path: &Path, out: &mut Vec<Mistake>) {
     let Value::Scalar(scalar) = &node.value else {
         let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-        let message = format!("expected one of {}, found {}", words.join(", "), found(node));
+        let message = format!(
+            "expected one of {}, found {}",
+            words.join(", "),
+            found(node)
+        );
         out.push(mistake(node, path, message));
         return;
     };
@@ -316,7 +315,7 @@ fn wrong_type(node: &Node, types: &[&str], schema: &Map<String, Json>, path: &Pa
     let message = format!("expected {}, found {}", names.join(" or "), found(node));
     let mut wrong = mistake(node, path, message);
     wrong.problem.help = if types.contains(&"string") && matches!(node.value, Value::Scalar(_)) {
-        Some("put it in quotes if text is meant".to_owned())
+        Some(IN_QUOTES.to_owned())
     } else if types.contains(&"array") && matches!(node.value, Value::Scalar(_)) {
         Some("a list of one is written `[value]`".to_owned())
     } else {
@@ -409,3 +408,5 @@ fn words(schema: &Map<String, Json>) -> Option<Vec<&str>> {
         .map(|parts| parts.concat())
         .filter(|words| !words.is_empty())
 }
+
+const IN_QUOTES: &str = "put it in quotes if text is meant";

@@ -56,9 +56,13 @@ pub fn client_address(peer: SocketAddr, trusted: &TrustedProxies, head: &Head) -
     if trusted.ranges.is_empty() || !trusted.contains(peer.ip()) {
         return peer;
     }
-    let (name, read): (_, fn(&[u8]) -> Option<SocketAddr>) = match trusted.header {
-        ForwardedHeader::XForwardedFor => ("x-forwarded-for", address),
-        ForwardedHeader::Forwarded => ("forwarded", forwarded_for),
+    let name = match trusted.header {
+        ForwardedHeader::XForwardedFor => "x-forwarded-for",
+        ForwardedHeader::Forwarded => "forwarded",
+    };
+    let read = |entry| match trusted.header {
+        ForwardedHeader::XForwardedFor => address(entry),
+        ForwardedHeader::Forwarded => forwarded_for(entry),
     };
     let fields: Vec<&[u8]> = head.values(name).collect();
     let mut client = peer;
@@ -104,7 +108,9 @@ fn forwarded_for(element: &[u8]) -> Option<SocketAddr> {
         }
     }
     let value = found?;
-    let quoted = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\""));
+    let quoted = value
+        .strip_prefix(b"\"")
+        .and_then(|v| v.strip_suffix(b"\""));
     address(quoted.unwrap_or(value))
 }
 
@@ -157,9 +163,18 @@ mod tests {
     fn the_rightmost_untrusted_address_is_the_client() {
         assert_eq!(xff(PROXY, &["203.0.113.7"]), "203.0.113.7:0");
         assert_eq!(xff(PROXY, &["203.0.113.7, 10.1.1.1"]), "203.0.113.7:0");
-        assert_eq!(xff(PROXY, &["203.0.113.7:44", "10.1.1.1"]), "203.0.113.7:44");
-        assert_eq!(xff("[2001:db8::1]:9", &["2001:4860::8"]), "[2001:4860::8]:0");
-        assert_eq!(xff("[::ffff:10.0.0.1]:9", &["203.0.113.7"]), "203.0.113.7:0");
+        assert_eq!(
+            xff(PROXY, &["203.0.113.7:44", "10.1.1.1"]),
+            "203.0.113.7:44"
+        );
+        assert_eq!(
+            xff("[2001:db8::1]:9", &["2001:4860::8"]),
+            "[2001:4860::8]:0"
+        );
+        assert_eq!(
+            xff("[::ffff:10.0.0.1]:9", &["203.0.113.7"]),
+            "203.0.113.7:0"
+        );
     }
 
     #[test]
@@ -190,8 +205,14 @@ mod tests {
     #[test]
     fn forwarded_is_read_as_rfc_7239_writes_it() {
         assert_eq!(forwarded("for=203.0.113.7;proto=https"), "203.0.113.7:0");
-        assert_eq!(forwarded("For=\"[2001:4860::8]:4711\""), "[2001:4860::8]:4711");
-        assert_eq!(forwarded("for=1.1.1.1, for=203.0.113.7;by=10.0.0.2"), "203.0.113.7:0");
+        assert_eq!(
+            forwarded("For=\"[2001:4860::8]:4711\""),
+            "[2001:4860::8]:4711"
+        );
+        assert_eq!(
+            forwarded("for=1.1.1.1, for=203.0.113.7;by=10.0.0.2"),
+            "203.0.113.7:0"
+        );
         assert_eq!(forwarded("for=\"203.0.113.7, for=1.1.1.1\""), PROXY);
         assert_eq!(forwarded("for=_hidden"), PROXY);
         assert_eq!(forwarded("for=1.1.1.1;for=2.2.2.2"), PROXY);

@@ -30,7 +30,10 @@ pub(crate) fn read(path: &FilePath) -> Result<String, String> {
         return Err(format!("{shown} is larger than {} MiB", MAX_FILE >> 20));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
-        let valid = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+        let valid = error
+            .as_bytes()
+            .iter()
+            .take(error.utf8_error().valid_up_to());
         let line = valid.filter(|b| **b == b'\n').count() + 1;
         format!("{shown}: line {line} is not UTF-8")
     })?;
@@ -94,7 +97,9 @@ pub(crate) fn included(
         found.extend(files.into_iter().map(|file| (file, place)));
     }
     if found.len() > MAX_FILES {
-        let place = found.last().map_or_else(Place::default, |(_, place)| *place);
+        let place = found
+            .last()
+            .map_or_else(Place::default, |(_, place)| *place);
         errors.push(Problem::new(place, format!("more than {MAX_FILES} files")));
         found.clear();
     }

@@ -24,11 +24,10 @@ pub use client::{ForwardedHeader, TrustedProxies, client_address};
 pub use env::{Env, ProcessEnv};
 pub use load::{Loaded, load, load_text, quick};
 pub use policy::{
-    Balance, BodyLimits, Ejection, HostHeader, Policy, Profile, Protocol, ResponseLimits, Retries,
-    Server, Timeouts, Tls, Upstream, Waf,
+    Balance, BodyLimits, Ejection, HostHeader, Origin, Policy, Profile, Protocol, ResponseLimits,
+    Retries, Server, Timeouts, Tls, Upstream, Waf,
 };
-pub use routes::{AmbiguousPath, Route, RouteTable};
-pub use spec::ListenerSpec;
+pub use routes::{AmbiguousPath, Route, RouteQuery, RouteTable};
 
 /// The JSON schema (draft 2020-12) of the main file.
 #[must_use]

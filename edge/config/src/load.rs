@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
 
 use edge_core::{Diagnostic, Level, Position};
 use serde_json::Value as Json;
@@ -15,7 +16,7 @@ use crate::check::{self, Mistake};
 use crate::env::Env;
 use crate::files;
 use crate::merge;
-use crate::policy::{self, Complaints, Policy};
+use crate::policy::{self, Complaints, Origin, Origins, Policy};
 use crate::source::{Place, Problem, Source, Sources};
 use crate::spec::Spec;
 use crate::tree::{Node, Path, Scalar, Step, Value, de, expand, parse};
@@ -68,11 +69,12 @@ pub fn load_text(name: &str, text: &str, env: &dyn Env) -> Result<Loaded, Vec<Di
 ///
 /// # Errors
 /// An argument that is not what its key in a file takes.
-pub fn quick(upstream: &str, listen: &str, audit: &str) -> Result<Policy, Vec<Diagnostic>> {
+pub fn quick(upstream: &str, listen: &str, audit: &str) -> Result<Loaded, Vec<Diagnostic>> {
     let text = |text: &str| {
         node(Value::Scalar(Scalar {
             text: text.to_owned(),
             plain: false,
+            block: false,
             expanded: false,
             leads_with_variable: false,
         }))
@@ -95,7 +97,12 @@ pub fn quick(upstream: &str, listen: &str, audit: &str) -> Result<Policy, Vec<Di
         text: String::new(),
     });
     let policy = loader.policy(root);
-    loader.finish(policy).map(|(policy, _)| policy)
+    let (policy, warnings) = loader.finish(policy)?;
+    Ok(Loaded {
+        policy,
+        warnings,
+        files: Vec::new(),
+    })
 }
 
 struct Loader<'a> {
@@ -105,6 +112,8 @@ struct Loader<'a> {
     warnings: Vec<Problem>,
     /// Nodes that lost a part or were reported already; what goes wrong there is a consequence.
     touched: HashSet<(usize, usize, usize)>,
+    /// Names that are defined somewhere, even if what they name was left out.
+    names: HashSet<(&'static str, String)>,
 }
 
 impl<'a> Loader<'a> {
@@ -115,6 +124,7 @@ impl<'a> Loader<'a> {
             errors: Vec::new(),
             warnings: Vec::new(),
             touched: HashSet::new(),
+            names: HashSet::new(),
         }
     }
 
@@ -153,7 +163,12 @@ impl<'a> Loader<'a> {
             text,
         });
         let mut root = parse::parse(&self.sources, file, &mut self.errors)?;
-        expand::expand(&mut root, self.env, &mut self.errors);
+        let mut unknown = Vec::new();
+        expand::expand(&mut root, self.env, &mut unknown);
+        let places = unknown.iter().map(|problem| identity(problem.place));
+        self.touched.extend(places);
+        self.errors.append(&mut unknown);
+        self.names.extend(merge::names(&root));
         let mistakes = check::check(&root, schema);
         for Mistake {
             problem,
@@ -161,7 +176,11 @@ impl<'a> Loader<'a> {
             remove,
         } in mistakes.into_iter().rev()
         {
-            self.errors.push(problem);
+            // A variable without a value was reported when it was expanded.
+            let node = root.nearest(&path);
+            if !(node.is_expanded() && self.is_touched(node)) {
+                self.errors.push(problem);
+            }
             self.touch(&root, &path);
             if remove {
                 root.remove(&path);
@@ -173,12 +192,11 @@ impl<'a> Loader<'a> {
 
     /// The whole tree to what runs.
     fn policy(&mut self, mut root: Node) -> Option<Policy> {
-        let names = merge::names(&root);
         let spec = self.spec(&mut root)?;
         let mut complaints = Complaints::default();
-        let policy = policy::build(spec, &mut complaints);
+        let policy = policy::build(spec, self.origins(&root), &mut complaints);
         for complaint in complaints.0 {
-            let known = |missing| names.contains(&missing);
+            let known = |missing| self.names.contains(&missing);
             let consequence = !self.errors.is_empty()
                 && (complaint.missing.is_some_and(known)
                     || self.is_touched(root.nearest(&complaint.path)));
@@ -222,6 +240,33 @@ impl<'a> Loader<'a> {
             }
         }
         None
+    }
+
+    /// Where the directives of each profile stand.
+    fn origins(&self, root: &Node) -> Origins {
+        let profiles = root.get("profiles").map(|(_, node)| node.entries());
+        let origin = |waf: &Node, key: &'static str| {
+            let (name, node) = waf.get(key)?;
+            let Value::Scalar(scalar) = &node.value else {
+                return None;
+            };
+            let lines_before = if scalar.block {
+                name.place.at.line // the line of `key: |`
+            } else {
+                node.place.at.line.saturating_sub(1)
+            };
+            let file = Arc::clone(&self.sources.0.get(node.place.file)?.name);
+            Some((key, Origin { file, lines_before }))
+        };
+        let profiles = profiles.unwrap_or_default().iter();
+        profiles
+            .filter_map(|(name, profile)| {
+                let (_, waf) = profile.get("waf")?;
+                let keys = ["directives", "directives_after"];
+                let found = keys.into_iter().filter_map(|key| origin(waf, key));
+                Some((name.name.clone(), found.collect()))
+            })
+            .collect()
     }
 
     /// Marks every node on the way to `path`, and the one there.

@@ -13,7 +13,7 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 }
 
 /// "did you mean `x`?", or the list of what is known when it is short enough to read.
-pub(crate) fn help<'a>(word: &str, known: &[&'a str], kind: &str) -> Option<String> {
+pub(crate) fn help(word: &str, known: &[&str], kind: &str) -> Option<String> {
     if let Some(near) = nearest(word, known.iter().copied()) {
         return Some(format!("did you mean `{near}`?"));
     }
@@ -27,7 +27,13 @@ pub(crate) fn help<'a>(word: &str, known: &[&'a str], kind: &str) -> Option<Stri
 fn folded(word: &str) -> Vec<char> {
     let letters = word.chars().take(64);
     letters
-        .map(|c| if c == '-' { '_' } else { c.to_ascii_lowercase() })
+        .map(|c| {
+            if c == '-' {
+                '_'
+            } else {
+                c.to_ascii_lowercase()
+            }
+        })
         .collect()
 }
 

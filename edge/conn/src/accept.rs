@@ -15,7 +15,7 @@ use pingora::apps::HttpServerOptions;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::server::ShutdownWatch;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::cap::{AddressCap, Place};
@@ -52,25 +52,6 @@ impl ListenerShared {
     #[must_use]
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
-    }
-
-    /// A listening socket for one worker; the kernel spreads connections over all of them.
-    ///
-    /// # Errors
-    /// If the address cannot be bound.
-    pub fn bind(&self) -> io::Result<TcpListener> {
-        let address = self.listener.address();
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
-        socket.set_reuse_address(true)?;
-        socket.set_reuse_port(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        TcpListener::from_std(socket.into())
     }
 
     /// Options that make pingora keep the listener's HTTP/2 limits.
@@ -111,6 +92,22 @@ impl ListenerShared {
     }
 }
 
+/// A listening socket for one worker; the kernel spreads connections over all that are bound to
+/// the same address.
+///
+/// # Errors
+/// If the address cannot be bound.
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
 /// Serves connections from `listener` on the current runtime until `shutdown` turns true, then
 /// waits for those that still carry a request.
 pub async fn serve<A>(
@@ -127,10 +124,7 @@ pub async fn serve<A>(
     loop {
         let accepted = tokio::select! {
             biased;
-            stop = shutdown.wait_for(|stop| *stop) => match stop {
-                Ok(_) => break,
-                Err(_) => listener.accept().await,
-            },
+            () = stopped(&mut shutdown) => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -158,6 +152,13 @@ pub async fn serve<A>(
     }
     drop((listener, busy));
     let _ = idle.recv().await;
+}
+
+/// Resolves once the gateway is stopping; never if nobody can say so any more.
+pub(crate) async fn stopped(shutdown: &mut ShutdownWatch) {
+    if shutdown.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Takes the places a new connection needs, or turns it away.

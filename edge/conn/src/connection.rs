@@ -5,10 +5,11 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use edge_core::{Connection, Head};
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream, ServerApp};
 use pingora::protocols::Stream;
@@ -18,13 +19,13 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::accept::ListenerShared;
+use crate::accept::{ListenerShared, stopped};
 use crate::cap::Place;
 use crate::frames::PREFACE;
 use crate::gate::{self, Admitted, HeadReader};
 use crate::info::ConnectionInfo;
 use crate::proxy_protocol::{self, ProxyHeader};
-use crate::stream::{EdgeConn, StreamLimits, Transport, descriptor};
+use crate::stream::{EdgeConn, StreamLimits, Transport};
 use crate::{GateRefusal, Reason, TurnedAway};
 
 /// Serves an accepted socket to its end. `place` was taken for the peer's own address.
@@ -64,7 +65,7 @@ pub(crate) async fn run<A>(
         tunnel_idle: shared.listener().tunnel_idle(),
         pending: shared.listener().head().bytes,
     };
-    let fd = descriptor(&tcp);
+    let fd = tcp.as_raw_fd();
     let Ok(conn) = EdgeConn::new(tcp, fd, pending, Arc::clone(&info), limits) else {
         return;
     };
@@ -94,7 +95,7 @@ async fn establish(
             match proxy_protocol::parse(&pending).map_err(io::Error::other)? {
                 ProxyHeader::Complete { length, client } => {
                     pending.advance(length);
-                    return Ok(client);
+                    return io::Result::Ok(client);
                 }
                 ProxyHeader::Incomplete if tcp.read_buf(&mut pending).await? == 0 => {
                     return Err(io::ErrorKind::UnexpectedEof.into());
@@ -103,7 +104,7 @@ async fn establish(
             }
         }
     };
-    let client = timeout(proxies.deadline, header).await??;
+    let client = timeout(proxies.deadline(), header).await??;
     Ok((tcp, pending, client.unwrap_or(peer)))
 }
 
@@ -227,6 +228,7 @@ where
             }
         };
         conn.begin_request(framing, upgrade);
+        let engine = for_engine(&raw, &head);
         self.info.set_head(head);
 
         let mut session = ServerSession::new_http1(conn as Stream);
@@ -238,11 +240,11 @@ where
         // `EdgeConn` keeps the time itself.
         session.set_read_timeout(None);
         session.set_total_drain_timeout(Some(DRAIN));
-        session.set_pipelined_prefix(BytesMut::from(&raw[..]));
+        session.set_pipelined_prefix(engine);
 
         let reused = self.app.process_new_http(session, &self.shutdown).await;
         if let Some(head) = self.info.take_head() {
-            self.record(Reason::Engine, Some(head), raw);
+            self.record(Reason::Engine, Some(head), &raw);
         }
         let (stream, persist) = reused.map(ReusedHttpStream::consume)?;
         let conn = stream.into_any().downcast::<EdgeConn<S>>().ok()?;
@@ -261,15 +263,15 @@ where
             return;
         };
         let raw = if raw.is_empty() {
-            wire.pending.clone().freeze()
+            wire.pending.split().freeze()
         } else {
             raw
         };
-        self.record(reason, head, raw);
+        self.record(reason, head, &raw);
         let _ = timeout(ANSWER, wire.finish_with(answer(reason.status()).as_bytes())).await;
     }
 
-    fn record(&self, reason: Reason, head: Option<Head>, raw: Bytes) {
+    fn record(&self, reason: Reason, head: Option<Head>, raw: &Bytes) {
         let kept = raw.len().min(GateRefusal::RAW_MAX);
         self.shared.observer().refused(GateRefusal {
             connection: Arc::clone(self.info.connection()),
@@ -281,11 +283,27 @@ where
     }
 }
 
-/// Resolves once the gateway is stopping; never if nobody can say so any more.
-async fn stopped(shutdown: &mut ShutdownWatch) {
-    if shutdown.wait_for(|stop| *stop).await.is_err() {
-        std::future::pending::<()>().await;
+/// The head as pingora gets it. Four bytes that RFC 3986 does not allow in a target and attackers
+/// like are percent-encoded, because pingora's URI type refuses them: the rules must see such a
+/// request, and see it raw. Every decoder reads both spellings alike.
+fn for_engine(raw: &[u8], head: &Head) -> BytesMut {
+    let odd = |b: &u8| matches!(b, b'"' | b'<' | b'>' | b'`');
+    if !head.target().iter().any(odd) {
+        return BytesMut::from(raw);
     }
+    let start = head.method().len() + 1;
+    let end = start + head.target().len();
+    let mut engine = BytesMut::with_capacity(raw.len() + 64);
+    engine.extend_from_slice(raw.get(..start).unwrap_or_default());
+    for byte in head.target() {
+        if odd(byte) {
+            engine.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        } else {
+            engine.put_u8(*byte);
+        }
+    }
+    engine.extend_from_slice(raw.get(end..).unwrap_or_default());
+    engine
 }
 
 /// A minimal answer; it says nothing about what was wrong.

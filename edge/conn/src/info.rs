@@ -3,7 +3,6 @@
 //! pingora hands a connection's `ProxyDigest` to every session on it; its user data is the only place
 //! for facts of ours. [`connection`] finds them again.
 
-use std::error::Error as _;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 

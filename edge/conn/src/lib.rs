@@ -32,7 +32,7 @@ mod pace;
 mod stream;
 
 #[cfg(feature = "pingora")]
-pub use accept::{ListenerShared, serve};
+pub use accept::{ListenerShared, bind, serve};
 pub use body::BodyFault;
 #[cfg(feature = "pingora")]
 pub use info::{ConnectionInfo, body_fault, connection};

@@ -82,8 +82,8 @@ pub struct HeadSpec {
 pub struct BodySpec {
     /// Time for the whole body; beyond it the answer is 408. 0 means no limit.
     pub deadline: HumanDuration,
-    /// Least bytes per second while we wait for the client, in both directions, after five seconds
-    /// of grace. `0` means no limit.
+    /// Least bytes per second while we wait for the client: sending, after five seconds of grace;
+    /// reading the response, after a minute. `0` means no limit.
     pub min_rate: ByteSize,
 }
 
@@ -185,7 +185,7 @@ fn seconds(seconds: u64) -> HumanDuration {
 }
 
 /// A listener that was checked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
     address: SocketAddr,
     h2c: bool,
@@ -223,20 +223,25 @@ pub struct H2 {
     pub idle: Duration,
 }
 
-#[derive(Debug, Clone)]
-pub(crate) struct Proxies {
+/// The balancers in front that may name their clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxies {
     from: Vec<IpNet>,
-    #[cfg_attr(
-        not(feature = "pingora"),
-        expect(dead_code, reason = "read by the accept loop")
-    )]
-    pub(crate) deadline: Duration,
+    deadline: Duration,
 }
 
 impl Proxies {
-    pub(crate) fn contains(&self, peer: IpAddr) -> bool {
+    /// True if `peer` is one of them.
+    #[must_use]
+    pub fn contains(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         self.from.iter().any(|net| net.contains(&peer))
+    }
+
+    /// How long the header may take to arrive.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.deadline
     }
 }
 
@@ -330,42 +335,52 @@ impl Listener {
     pub fn head(&self) -> &HeadLimits {
         &self.head
     }
-}
 
-#[cfg_attr(
-    not(feature = "pingora"),
-    expect(dead_code, reason = "read by the accept loop only")
-)]
-impl Listener {
-    pub(crate) fn h2c(&self) -> bool {
+    /// Whether HTTP/2 with prior knowledge is spoken.
+    #[must_use]
+    pub fn h2c(&self) -> bool {
         self.h2c
     }
 
-    pub(crate) fn proxies(&self) -> Option<&Proxies> {
+    /// Who sends PROXY headers; `None` if nobody does.
+    #[must_use]
+    pub fn proxies(&self) -> Option<&Proxies> {
         self.proxies.as_ref()
     }
 
-    pub(crate) fn connections_per_address(&self) -> u32 {
+    /// Most connections from one client address; 0 means no limit.
+    #[must_use]
+    pub fn connections_per_address(&self) -> u32 {
         self.connections_per_address
     }
 
-    pub(crate) fn connections(&self) -> usize {
+    /// Most connections in all.
+    #[must_use]
+    pub fn connections(&self) -> usize {
         self.connections as usize
     }
 
-    pub(crate) fn head_deadline(&self) -> Duration {
+    /// From the first byte of a head to the last.
+    #[must_use]
+    pub fn head_deadline(&self) -> Duration {
         self.head_deadline
     }
 
-    pub(crate) fn idle(&self) -> Duration {
+    /// Between two requests.
+    #[must_use]
+    pub fn idle(&self) -> Duration {
         self.idle
     }
 
-    pub(crate) fn tunnel_idle(&self) -> Duration {
+    /// Silence in both directions after an upgrade.
+    #[must_use]
+    pub fn tunnel_idle(&self) -> Duration {
         self.tunnel_idle
     }
 
-    pub(crate) fn requests_per_connection(&self) -> Option<u32> {
+    /// Requests on one HTTP/1 connection; `None` without limit.
+    #[must_use]
+    pub fn requests_per_connection(&self) -> Option<u32> {
         self.requests_per_connection
     }
 }

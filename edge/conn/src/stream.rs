@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -23,7 +23,7 @@ use pingora::protocols::{
     TimingDigest, UniqueID,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::body::{Body, BodyFault};
 use crate::frames::FrameBrake;
@@ -70,6 +70,8 @@ pub(crate) struct Wire<S> {
     /// Something was written, so a client may be reading.
     answered: bool,
     eof: bool,
+    /// Closed between two requests with nothing left to read.
+    clean: bool,
 }
 
 /// Where a dropped connection leaves its socket.
@@ -109,14 +111,15 @@ impl<S: Transport> EdgeConn<S> {
             out: BytesMut::new(),
             answered: false,
             eof: false,
+            clean: false,
         };
         Ok(Self {
             wire: Some(wire),
             slot: Arc::new(Slot(Mutex::new(None))),
             limits,
             phase: Phase::Request(Body::new(Framing::None)),
-            reading: Pace::without_deadline(limits.pacing),
-            writing: Pace::without_deadline(limits.pacing),
+            reading: Pace::reading(limits.pacing),
+            writing: Pace::writing(limits.pacing),
             watch: None,
             fd,
             opened: SystemTime::now(),
@@ -139,8 +142,8 @@ impl<S: Transport> EdgeConn<S> {
     /// A head has been read: its content follows.
     pub(crate) fn begin_request(&mut self, framing: Framing, upgrade: bool) {
         self.phase = Phase::Request(Body::new(framing));
-        self.reading = Pace::with_deadline(self.limits.pacing);
-        self.writing = Pace::without_deadline(self.limits.pacing);
+        self.reading = Pace::reading(self.limits.pacing);
+        self.writing = Pace::writing(self.limits.pacing);
         self.watch = upgrade.then(UpgradeWatch::default);
     }
 
@@ -319,19 +322,26 @@ impl<S: Transport> Wire<S> {
         if !self.answered || self.eof {
             return;
         }
-        let linger = async {
-            if self.io.shutdown().await.is_err() {
+        // Where nothing more is due, only what is already there is looked at.
+        let patience = if self.clean { Duration::ZERO } else { LINGER };
+        let finish = async {
+            if self.io.write_all_buf(&mut self.out).await.is_err()
+                || self.io.shutdown().await.is_err()
+            {
                 return;
             }
             let (mut bytes, mut left) = ([0; 4096], LINGER_BYTES);
-            while let Ok(read @ 1..) = self.io.read(&mut bytes).await {
-                left = left.saturating_sub(read);
-                if left == 0 {
-                    return;
+            let read = async {
+                while let Ok(read @ 1..) = self.io.read(&mut bytes).await {
+                    left = left.saturating_sub(read);
+                    if left == 0 {
+                        return;
+                    }
                 }
-            }
+            };
+            let _ = timeout(patience, read).await;
         };
-        let _ = tokio::time::timeout(LINGER, linger).await;
+        let _ = timeout(LINGER * 2, finish).await;
     }
 }
 
@@ -344,7 +354,12 @@ impl<S> Slot<S> {
 
 impl<S> Drop for EdgeConn<S> {
     fn drop(&mut self) {
-        *self.slot.0.lock().unwrap_or_else(PoisonError::into_inner) = self.wire.take();
+        let between = matches!(&self.phase, Phase::Request(body) if body.is_done());
+        let mut wire = self.wire.take();
+        if let Some(wire) = &mut wire {
+            wire.clean = between && wire.pending.is_empty();
+        }
+        *self.slot.0.lock().unwrap_or_else(PoisonError::into_inner) = wire;
     }
 }
 
@@ -473,11 +488,6 @@ impl<S> fmt::Debug for EdgeConn<S> {
             .field("phase", &self.phase)
             .finish()
     }
-}
-
-/// The descriptor under a transport; TLS will answer with that of its socket.
-pub(crate) fn descriptor(io: &impl AsRawFd) -> RawFd {
-    io.as_raw_fd()
 }
 
 fn fault(fault: BodyFault) -> io::Error {

@@ -145,7 +145,7 @@ fn factor(units: &[(&str, u64)], name: &str) -> Option<u64> {
 }
 
 macro_rules! text_in_serde {
-    ($type:ident, $name:literal, $description:literal) => {
+    ($type:ident, $name:literal, $pattern:literal, $description:literal) => {
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -181,7 +181,11 @@ macro_rules! text_in_serde {
             }
 
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({ "type": "string", "description": $description })
+                schemars::json_schema!({
+                    "type": ["string", "integer"], // `0` needs no unit and may be a number
+                    "pattern": $pattern,
+                    "description": $description,
+                })
             }
         }
     };
@@ -190,11 +194,13 @@ macro_rules! text_in_serde {
 text_in_serde!(
     HumanDuration,
     "Duration",
+    "^(?:0|(?:[0-9]+(?:ms|s|m|h|d))+)$",
     "a duration such as `250ms`, `10s`, `5m` or `1h30m`"
 );
 text_in_serde!(
     ByteSize,
     "ByteSize",
+    "^(?:0|[0-9]+(?:[kKMG]?B|[KMG]iB))$",
     "a size such as `512B`, `64KiB`, `10MB` or `1GiB`"
 );
 

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use clap::Args;
 use edge_audit::Metrics;
-use edge_core::{Connection, Decision, Exchange, Head, Layer, Refusal, RequestId, Verdict};
+use edge_core::{Connection, Decision, Exchange, Layer, Refusal, RequestId, Verdict};
 use waf_rules::Match;
 
 use super::VERSION;
@@ -84,16 +84,11 @@ async fn tell(gateway: &Gateway, client: IpAddr, raw: &[u8]) -> Story {
     });
     let (head, body) = split(raw);
     let mut exchange = Exchange::new(RequestId::new(0), connection, None);
-    let max_fields = gateway.max_fields();
-    let checked = Head::parse(head, max_fields).map_err(|error| (400, error.to_string()));
-    let checked = checked.and_then(|head| {
-        let framing = edge_conn::gate::check(&head);
-        framing.map(|_| head).map_err(|refusal| (refusal.status(), refusal.to_string()))
-    });
-    let head = match checked {
-        Ok(head) => head,
-        Err((status, reason)) => {
-            let refusal = Refusal::new(status, reason.clone());
+    let head = match edge_conn::gate::admit(head, &gateway.head_limits()) {
+        Ok(admitted) => admitted.head,
+        Err((reason, _)) => {
+            let (status, reason) = (reason.status(), reason.name());
+            let refusal = Refusal::new(status, reason);
             exchange.decision = Some(Decision {
                 layer: Layer::Gate,
                 verdict: Verdict::Respond(refusal),

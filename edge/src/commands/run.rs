@@ -5,6 +5,7 @@
 //! takes a running gateway down.
 
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,11 +20,12 @@ use edge_core::Diagnostic;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::assemble::{self, Assembled};
+use crate::assemble::{self, Assembled, Gateway};
 use crate::listen::Workers;
 use crate::live::State;
 use crate::reload::{self, Watch};
 use crate::serve::Shared;
+use crate::upstreams::resolve;
 
 /// Run the gateway.
 ///
@@ -66,9 +68,7 @@ impl RunArgs {
             (Some(path), _) => Ok(super::load(path)),
             (None, Some(upstream)) => {
                 match edge_config::quick(upstream, &self.listen, &self.audit_log) {
-                    Ok(policy) => {
-                        Ok(Some(Loaded { policy, warnings: Vec::new(), files: Vec::new() }))
-                    }
+                    Ok(loaded) => Ok(Some(loaded)),
                     Err(mistakes) => {
                         super::show(&mistakes);
                         Ok(None)
@@ -109,33 +109,36 @@ impl Started {
 
     async fn serve(self) -> anyhow::Result<ExitCode> {
         let Self { args, policy, files, shared, metrics } = self;
-        let mut workers = Workers::start(policy.workers(), &shared)?;
+        let count = policy.workers().or_else(|| std::thread::available_parallelism().ok());
+        let mut workers = Workers::start(count.map_or(1, NonZeroUsize::get), &shared)?;
         let bound = workers.bind(policy.listeners()).map_err(|(address, error)| {
             anyhow::anyhow!("cannot listen on {address}: {error}")
         })?;
         let (stop_admin, admin_stopped) = watch::channel(false);
-        let live = Arc::new(State::new(metrics.clone()));
+        let live = Arc::new(State::new(metrics.clone(), shared.clone()));
         start_admin(&policy, &live, admin_stopped).await?;
+        resolve_names(&shared.gateway()).await;
         workers.serve(policy.listeners(), bound)?;
         metrics.reloads.succeeded(SystemTime::now());
         live.ready();
         for address in workers.addresses() {
             tracing::info!(%address, "listening");
         }
-        let mut signals = Signals::new()?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut stop = Stop::new()?;
         let mut watch = Watch::new(files);
         let mut running = Running { args, shared, workers, live, metrics, generation: 1, drain: policy.drain() };
         loop {
             tokio::select! {
-                () = signals.reload() => {
+                _ = hangup.recv() => {
                     running.shared.recorder().reopen();
                     running.reload(&mut watch).await;
                 }
                 () = watch.changed() => running.reload(&mut watch).await,
-                () = signals.stop() => break,
+                () = stop.asked() => break,
             }
         }
-        let finished = running.stop(&mut signals).await;
+        let finished = running.stop(&mut stop).await;
         stop_admin.send_replace(true);
         Ok(if finished { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -169,7 +172,7 @@ impl Running {
         })
         .await;
         match built {
-            Ok(Ok((policy, assembled))) => match self.adopt(&policy, assembled, watch) {
+            Ok(Ok((policy, assembled))) => match self.adopt(&policy, assembled, watch).await {
                 Ok(()) => tracing::info!(generation, "configuration reloaded"),
                 Err(error) => self.refused(&format!("{error:#}")),
             },
@@ -182,7 +185,7 @@ impl Running {
         }
     }
 
-    fn adopt(
+    async fn adopt(
         &mut self,
         policy: &Policy,
         assembled: Assembled,
@@ -192,6 +195,7 @@ impl Running {
             .workers
             .bind(policy.listeners())
             .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
+        resolve_names(&assembled.gateway).await;
         self.shared.recorder().configure(policy.logs())?;
         self.shared.replace(assembled.gateway);
         self.workers.serve(policy.listeners(), bound)?;
@@ -210,7 +214,7 @@ impl Running {
     }
 
     /// Drains; true if every request was answered in time and every record written.
-    async fn stop(self, signals: &mut Signals) -> bool {
+    async fn stop(self, stop: &mut Stop) -> bool {
         let Self { workers, live, shared, drain, .. } = self;
         tracing::info!(patience = ?drain, "draining");
         live.draining();
@@ -218,7 +222,7 @@ impl Running {
         let in_time = tokio::select! {
             _ = drained => true,
             () = tokio::time::sleep(drain) => false,
-            () = signals.stop() => false,
+            () = stop.asked() => false,
         };
         if !in_time {
             tracing::warn!("requests were cut off");
@@ -227,6 +231,17 @@ impl Running {
         let _ = io::stderr().flush();
         // Threads that still carry requests end with the process.
         written
+    }
+}
+
+/// Looks names of servers up before the first request needs them, and again while they are used.
+/// A name without an address is no reason not to start: it may get one.
+async fn resolve_names(gateway: &Gateway) {
+    for upstream in gateway.upstreams() {
+        for error in resolve::resolve(&upstream.group).await {
+            tracing::warn!(group = %upstream.group.name(), %error, "server has no address yet");
+        }
+        tokio::spawn(resolve::refresh(Arc::downgrade(&upstream.group), RESOLVE_AGAIN));
     }
 }
 
@@ -248,26 +263,21 @@ async fn start_admin(
     Ok(())
 }
 
-struct Signals {
-    hangup: tokio::signal::unix::Signal,
+/// The signals that end the gateway; a second one ends it at once.
+struct Stop {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
 
-impl Signals {
+impl Stop {
     fn new() -> io::Result<Self> {
         Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    async fn reload(&mut self) {
-        self.hangup.recv().await;
-    }
-
-    async fn stop(&mut self) {
+    async fn asked(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -275,4 +285,6 @@ impl Signals {
     }
 }
 
+/// How often names of servers are looked up again.
+const RESOLVE_AGAIN: Duration = Duration::from_secs(30);
 const RECORD_PATIENCE: Duration = Duration::from_secs(5);

@@ -36,7 +36,7 @@ fn refusal_for(error: &Error) -> Refusal {
         (HTTPStatus(503), _) => Refusal::new(503, "no upstream server"),
         (HTTPStatus(code), _) => Refusal::new(*code, "refused by the proxy"),
         (_, ErrorSource::Downstream) => match error.etype() {
-            ErrorType::WriteError | ErrorType::WriteTimedout => {
+            ErrorType::WriteError | WriteTimedout => {
                 Refusal::new(CLIENT_GONE, "client stopped reading")
             }
             _ => body::refusal_for(error),

@@ -3,7 +3,7 @@
 mod ctl;
 mod setvar;
 
-pub(crate) use ctl::{Ctl, CtlText, parse_ctl};
+pub(crate) use ctl::{Ctl, parse_ctl};
 pub(crate) use setvar::{ChangeText, parse_setvar};
 
 /// What the engine does with a known name.

@@ -71,9 +71,18 @@ mod tests {
     fn every_form_is_read() {
         let parse = |text| parse_setvar(text).map(|set| (set.name, set.change));
         let name = |name: &str| name.to_owned();
-        assert_eq!(parse("tx.a=b=c"), Ok((name("a"), ChangeText::Set(name("b=c")))));
-        assert_eq!(parse("tx.a=+%{tx.b}"), Ok((name("a"), ChangeText::Add(name("%{tx.b}")))));
-        assert_eq!(parse("TX.a=-1"), Ok((name("a"), ChangeText::Subtract(name("1")))));
+        assert_eq!(
+            parse("tx.a=b=c"),
+            Ok((name("a"), ChangeText::Set(name("b=c"))))
+        );
+        assert_eq!(
+            parse("tx.a=+%{tx.b}"),
+            Ok((name("a"), ChangeText::Add(name("%{tx.b}"))))
+        );
+        assert_eq!(
+            parse("TX.a=-1"),
+            Ok((name("a"), ChangeText::Subtract(name("1"))))
+        );
         assert_eq!(parse("tx.a"), Ok((name("a"), ChangeText::Set(name("1")))));
         assert_eq!(parse("!tx.a"), Ok((name("a"), ChangeText::Remove)));
         assert_eq!(

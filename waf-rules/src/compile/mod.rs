@@ -1,18 +1,34 @@
 //! Rule files -> an immutable [`RuleSet`].
+//!
+//! Three steps: the reader turns directives into drafts, updates and removals change the drafts
+//! wherever they were written, and the finisher numbers and links what is left. Problems never stop
+//! the reading: all of them are reported at once, and any of them keeps the rules from loading.
+
+mod action_list;
+mod directives;
+mod draft;
+mod files;
+mod finish;
+mod names;
+mod reader;
+mod selection;
+mod settings;
+mod update;
 
 use std::path::{Path, PathBuf};
 
 use crate::engine::RuleSet;
 use crate::syntax::Problem;
+use reader::Reader;
 
 /// Collects the sources of a rule set and compiles them in the order they were given.
 #[derive(Debug, Default)]
 pub struct Loader {
-    sources: Vec<Source>,
+    sources: Vec<Origin>,
 }
 
 #[derive(Debug)]
-enum Source {
+enum Origin {
     File(PathBuf),
     Text { name: String, text: String },
 }
@@ -36,14 +52,15 @@ impl Loader {
     /// Adds a SecLang file. `Include` is relative to the including file and may hold globs.
     #[must_use]
     pub fn file(mut self, path: &Path) -> Self {
-        self.sources.push(Source::File(path.to_path_buf()));
+        self.sources.push(Origin::File(path.to_path_buf()));
         self
     }
 
-    /// Adds SecLang text; `name` stands for the file in problems and matches.
+    /// Adds SecLang text; `name` stands for the file in problems and matches. Paths in it are
+    /// relative to the working directory.
     #[must_use]
     pub fn text(mut self, name: &str, text: &str) -> Self {
-        self.sources.push(Source::Text {
+        self.sources.push(Origin::Text {
             name: name.to_owned(),
             text: text.to_owned(),
         });
@@ -52,7 +69,10 @@ impl Loader {
 
     /// Adds the rule set that ships with the engine.
     #[must_use]
-    pub fn baseline(self) -> Self {
+    pub fn baseline(mut self) -> Self {
+        for (name, text) in crate::baseline::FILES {
+            self = self.text(name, text);
+        }
         self
     }
 
@@ -61,9 +81,16 @@ impl Loader {
     /// # Errors
     /// All the problems that keep the rules from running as written.
     pub fn load(self) -> Result<Loaded, Vec<Problem>> {
-        Ok(Loaded {
-            rules: RuleSet::default(),
-            warnings: Vec::new(),
-        })
+        let mut reader = Reader::default();
+        for source in self.sources {
+            match source {
+                Origin::File(path) => reader.file(&path),
+                Origin::Text { name, text } => reader.text(&name, text),
+            }
+        }
+        finish::finish(reader)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use super::ruleset::RuleSet;
 use super::state::{Hit, State};
 use super::target::{Item, collect, picks};
 use super::template::VALUE_LIMIT;
+use crate::operators::leading_number;
 
 /// True if the link matched at least one value.
 pub(crate) fn run_link(rules: &RuleSet, state: &mut State, link: &Link) -> bool {
@@ -173,13 +174,13 @@ fn set_variable(rules: &RuleSet, state: &mut State, setvar: &SetVar) {
         }
         Change::Add(template) | Change::Subtract(template) => {
             template.expand(rules, state, VALUE_LIMIT, &mut text);
-            let by = number(&text);
+            let by = leading_number(&text);
             let old = match (&setvar.name, &built) {
                 (VarName::Known { slot, .. }, _) => state.tx.get(*slot),
                 (_, Some(name)) => state.tx.find(&rules.tx_names, name),
                 _ => None,
             };
-            let old = old.map_or(0, |old| number(state.arena.get(old.value)));
+            let old = old.map_or(0, |old| leading_number(state.arena.get(old.value)));
             let new = if matches!(setvar.change, Change::Add(_)) {
                 old.saturating_add(by)
             } else {
@@ -200,34 +201,4 @@ fn set_variable(rules: &RuleSet, state: &mut State, setvar: &SetVar) {
         _ => {}
     }
     state.expansion = text;
-}
-
-/// The number `text` begins with; 0 if it begins with none.
-pub(crate) fn number(text: &[u8]) -> i64 {
-    let text = text.trim_ascii_start();
-    let (negative, digits) = match text.split_first() {
-        Some((b'-', rest)) => (true, rest),
-        Some((b'+', rest)) => (false, rest),
-        _ => (false, text),
-    };
-    let mut number = 0_i64;
-    for digit in digits.iter().take_while(|byte| byte.is_ascii_digit()) {
-        number = number
-            .saturating_mul(10)
-            .saturating_add(i64::from(digit - b'0'));
-    }
-    if negative { -number } else { number }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_leading_number_counts_and_junk_is_zero() {
-        assert_eq!(number(b"12abc"), 12);
-        assert_eq!(number(b" -3"), -3);
-        assert_eq!(number(b"abc"), 0);
-        assert_eq!(number(b"99999999999999999999"), i64::MAX);
-    }
 }

@@ -78,7 +78,7 @@ pub(crate) struct Check {
 }
 
 /// A disruptive action.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Disruptive {
     Deny,
     Drop,

@@ -4,7 +4,7 @@
 //! values arrive, each is compared once with all selectors of its collection, and the answers are
 //! kept as bits: a rule that names `REQUEST_COOKIES:/^_ga/` costs one bit test afterwards.
 
-use regex_automata::meta::Regex;
+use crate::regex::Pattern;
 
 use crate::variables::Variable;
 
@@ -14,14 +14,14 @@ pub(crate) enum Selector {
     /// The whole name.
     Key(Box<[u8]>),
     /// A search in the name.
-    Regex(Box<Regex>),
+    Regex(Pattern),
 }
 
 impl Selector {
     pub(crate) fn matches(&self, name: &[u8]) -> bool {
         match self {
             Self::Key(key) => key.eq_ignore_ascii_case(name),
-            Self::Regex(regex) => regex.is_match(name),
+            Self::Regex(pattern) => pattern.is_match(name),
         }
     }
 }

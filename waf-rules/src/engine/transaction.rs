@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::evaluate::run_phase;
-use super::link::number;
 use super::report::{Disruption, Intervention, Outcome};
 use super::rule::EngineMode;
 use super::ruleset::RuleSet;
 use super::state::State;
 use super::tx::Slot;
+use crate::operators::leading_number;
 use crate::variables::{
     fill_body, fill_defaults, fill_origin, fill_request, fill_response, fill_response_body,
 };
@@ -173,9 +173,12 @@ impl Transaction {
         self.state.intervention.clone()
     }
 
-    /// The first of the slots that is set.
+    /// The highest of the scores that are kept.
     fn score(&self, slots: &[Slot]) -> Option<i64> {
-        let value = slots.iter().find_map(|slot| self.state.tx.get(*slot))?;
-        Some(number(self.state.arena.get(value.value)))
+        slots
+            .iter()
+            .filter_map(|slot| self.state.tx.get(*slot))
+            .map(|score| leading_number(self.state.arena.get(score.value)))
+            .max()
     }
 }

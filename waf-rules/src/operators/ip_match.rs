@@ -1,15 +1,15 @@
 //! `@ipMatch`, `@ipMatchFromFile`: the value is an address of one of the listed networks.
 //!
 //! Networks become sorted, disjoint ranges, so that a list of thousands costs one binary search. An
-//! IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) is its IPv4 address: otherwise a client on a
+//! IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) is its IPv4 address too: otherwise a client on a
 //! dual-stack socket would slip past an IPv4 list. A value that is no address does not match.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct IpMatch {
-    /// Disjoint, sorted, both ends included; IPv4 stands at its mapped place.
-    ranges: Vec<(u128, u128)>,
+    v4: Ranges,
+    v6: Ranges,
 }
 
 impl IpMatch {
@@ -28,14 +28,44 @@ impl IpMatch {
     }
 
     fn new<'a>(entries: impl Iterator<Item = &'a str>) -> Result<Self, String> {
-        let mut ranges = entries
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty())
-            .map(network)
-            .collect::<Result<Vec<_>, _>>()?;
-        if ranges.is_empty() {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for entry in entries.map(str::trim).filter(|entry| !entry.is_empty()) {
+            match network(entry)? {
+                (true, range) => v4.push(range),
+                (false, range) => v6.push(range),
+            }
+        }
+        if v4.is_empty() && v6.is_empty() {
             return Err("the list of addresses is empty".to_owned());
         }
+        Ok(Self {
+            v4: Ranges::new(v4),
+            v6: Ranges::new(v6),
+        })
+    }
+
+    pub(super) fn matches(&self, value: &[u8]) -> bool {
+        let address = std::str::from_utf8(value)
+            .ok()
+            .and_then(|text| text.trim().parse::<IpAddr>().ok());
+        match address {
+            Some(IpAddr::V4(address)) => self.v4.contains(u128::from(address.to_bits())),
+            Some(IpAddr::V6(address)) => {
+                let mapped = address.to_ipv4_mapped();
+                self.v6.contains(address.to_bits())
+                    || mapped.is_some_and(|mapped| self.v4.contains(u128::from(mapped.to_bits())))
+            }
+            None => false,
+        }
+    }
+}
+
+/// Disjoint ranges of one address family, sorted, both ends included.
+#[derive(Debug, Default)]
+struct Ranges(Vec<(u128, u128)>);
+
+impl Ranges {
+    fn new(mut ranges: Vec<(u128, u128)>) -> Self {
         ranges.sort_unstable();
         let mut merged: Vec<(u128, u128)> = Vec::with_capacity(ranges.len());
         for (first, last) in ranges {
@@ -44,27 +74,20 @@ impl IpMatch {
                 _ => merged.push((first, last)),
             }
         }
-        Ok(Self { ranges: merged })
+        Self(merged)
     }
 
-    pub(super) fn matches(&self, value: &[u8]) -> bool {
-        let Some(address) = std::str::from_utf8(value)
-            .ok()
-            .and_then(|text| text.trim().parse::<IpAddr>().ok())
-        else {
-            return false;
-        };
-        let place = place(address);
-        let after = self.ranges.partition_point(|(first, _)| *first <= place);
+    fn contains(&self, address: u128) -> bool {
+        let after = self.0.partition_point(|(first, _)| *first <= address);
         after
             .checked_sub(1)
-            .and_then(|at| self.ranges.get(at))
-            .is_some_and(|(_, last)| place <= *last)
+            .and_then(|at| self.0.get(at))
+            .is_some_and(|(_, last)| address <= *last)
     }
 }
 
-/// The first and the last address of `entry`, an address or a network.
-fn network(entry: &str) -> Result<(u128, u128), String> {
+/// Whether `entry`, an address or a network, is IPv4, and its first and last address.
+fn network(entry: &str) -> Result<(bool, (u128, u128)), String> {
     let wrong = || format!("{entry:?} is no address or network");
     let (address, length) = match entry.split_once('/') {
         Some((address, length)) => (address, Some(length)),
@@ -79,18 +102,17 @@ fn network(entry: &str) -> Result<(u128, u128), String> {
     let free = width
         .checked_sub(length)
         .ok_or_else(|| format!("{entry:?}: the prefix is longer than {width} bits"))?;
-    let hosts = u128::MAX.checked_shr(128 - free).unwrap_or(0);
-    let first = place(address) & !hosts;
-    Ok((first, first | hosts))
-}
-
-/// An address as a number; IPv4 at its mapped place.
-fn place(address: IpAddr) -> u128 {
-    let mapped = match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped(),
-        IpAddr::V6(address) => address,
+    // A network inside ::ffff:0:0/96 is an IPv4 network; a wider one is not.
+    let (is_v4, address) = match address {
+        IpAddr::V4(address) => (true, u128::from(address.to_bits())),
+        IpAddr::V6(address) => match address.to_ipv4_mapped() {
+            Some(mapped) if free <= 32 => (true, u128::from(mapped.to_bits())),
+            _ => (false, address.to_bits()),
+        },
     };
-    u128::from(Ipv6Addr::from(mapped.octets()))
+    let hosts = u128::MAX.checked_shr(128 - free).unwrap_or(0);
+    let first = address & !hosts;
+    Ok((is_v4, (first, first | hosts)))
 }
 
 #[cfg(test)]
@@ -127,9 +149,17 @@ mod tests {
     fn overlapping_networks_are_merged() {
         let list = IpMatch::from_argument("10.0.0.0/25,10.0.0.128/25,10.0.0.0/24,10.0.0.9")
             .expect("valid");
-        assert_eq!(list.ranges.len(), 1);
+        assert_eq!(list.v4.0.len(), 1);
         let everything = IpMatch::from_argument("::/0,0.0.0.0/0").expect("valid");
         assert!(everything.matches(b"255.255.255.255") && everything.matches(b"ffff::"));
+    }
+
+    #[test]
+    fn the_families_are_kept_apart_but_for_mapped_addresses() {
+        let six = IpMatch::from_argument("::/0").expect("valid");
+        assert!(!six.matches(b"10.0.0.1") && six.matches(b"::ffff:10.0.0.1"));
+        let mapped = IpMatch::from_argument("::ffff:10.0.0.0/104").expect("valid");
+        assert!(mapped.matches(b"10.9.9.9") && !mapped.matches(b"11.0.0.1"));
     }
 
     #[test]

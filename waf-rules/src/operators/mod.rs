@@ -77,6 +77,11 @@ impl Operator {
         })
     }
 
+    /// Every name, for suggestions.
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+        TABLE.iter().map(|(name, ..)| *name)
+    }
+
     /// The name as ModSecurity prints it in messages: `Rx`, `Pm`, `DetectSQLi`.
     pub(crate) fn name(&self) -> &'static str {
         self.name
@@ -197,16 +202,16 @@ const TABLE: &[(&str, &str, Make)] = &[
     ("pm", "Pm", |list, _| {
         Phrases::from_argument(list).map(Kind::Phrases)
     }),
-    ("pmFromFile", "PmFromFile", pm_from_file),
     ("pmf", "PmFromFile", pm_from_file),
+    ("pmFromFile", "PmFromFile", pm_from_file),
     ("rx", "Rx", |pattern, _| Rx::compile(pattern).map(Kind::Rx)),
     ("rxGlobal", "RxGlobal", |pattern, _| {
         Rx::compile(pattern).map(Kind::RxGlobal)
     }),
+    ("streq", "StrEq", |_, _| Ok(Kind::Text(Text::Streq))),
     ("strmatch", "StrMatch", |_, _| {
         Ok(Kind::Text(Text::Contains))
     }),
-    ("streq", "StrEq", |_, _| Ok(Kind::Text(Text::Streq))),
     ("unconditionalMatch", "UnconditionalMatch", |_, _| {
         Ok(Kind::UnconditionalMatch)
     }),

@@ -119,7 +119,7 @@ mod tests {
 
     fn run(class: &str) -> Result<String, String> {
         let mut out = String::new();
-        let rest = rewrite(class[1..].as_bytes(), &mut out)?;
+        let rest = rewrite(&class.as_bytes()[1..], &mut out)?;
         assert!(rest.is_empty());
         Ok(out)
     }

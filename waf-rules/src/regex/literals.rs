@@ -28,7 +28,10 @@ pub(crate) struct Requirements {
 /// The requirements of a whole pattern.
 pub(super) fn requirements(hir: &Hir) -> Requirements {
     let node = visit(hir);
-    let literals = node.best_literals().filter(|set| shortest(set) >= 2);
+    let literals = node
+        .best_literals()
+        .filter(|set| shortest(set) >= 2)
+        .cloned();
     let mut masks = node.masks;
     masks.sort_by_key(|mask| commonness(*mask));
     masks.retain(|mask| commonness(*mask) <= MAX_COMMONNESS);
@@ -59,9 +62,13 @@ impl Node {
         }
     }
 
-    /// The better of the cover and the required set.
-    fn best_literals(&self) -> Option<Vec<Vec<u8>>> {
-        better(self.required.clone(), self.cover.clone())
+    /// The better of the cover and the required set, if one says anything.
+    fn best_literals(&self) -> Option<&Vec<Vec<u8>>> {
+        [&self.required, &self.cover]
+            .into_iter()
+            .flatten()
+            .filter(|set| shortest(set) > 0)
+            .max_by_key(|set| rank(set))
     }
 }
 
@@ -92,14 +99,12 @@ fn visit_class(class: &Class) -> Node {
     let mask = class.ranges().iter().fold(ByteSet::EMPTY, |mask, range| {
         mask.union(ByteSet::range(range.start(), range.end()))
     });
-    let mut folded: Vec<Vec<u8>> = mask
-        .iter()
-        .map(|byte| vec![byte.to_ascii_lowercase()])
-        .collect();
-    folded.sort();
-    folded.dedup();
+    let folded = mask.iter().fold(ByteSet::EMPTY, |folded, byte| {
+        folded.union(ByteSet::of(&[byte.to_ascii_lowercase()]))
+    });
+    let small = folded.iter().count() <= MAX_CLASS;
     Node {
-        cover: (folded.len() <= MAX_CLASS).then_some(folded),
+        cover: small.then(|| folded.iter().map(|byte| vec![byte]).collect()),
         required: None,
         masks: vec![mask],
     }
@@ -107,16 +112,14 @@ fn visit_class(class: &Class) -> Node {
 
 fn visit_repetition(sub: &Hir, min: u32, max: Option<u32>) -> Node {
     if min == 0 {
-        // It may be skipped: only `x?` and its like have a cover.
-        let cover = visit(sub)
-            .cover
-            .filter(|_| max == Some(1))
-            .map(|mut cover| {
-                cover.push(Vec::new());
-                cover
-            });
+        // It may be skipped: only `x?` has a cover.
+        let sub = (max == Some(1)).then(|| visit(sub));
+        let cover = sub.and_then(|sub| sub.cover).and_then(|mut cover| {
+            cover.push(Vec::new());
+            bounded(cover)
+        });
         return Node {
-            cover: cover.and_then(bounded),
+            cover,
             ..Node::default()
         };
     }
@@ -160,34 +163,22 @@ fn concat(parts: impl Iterator<Item = Node>) -> Node {
 }
 
 fn alternation(branches: Vec<Node>) -> Node {
-    let cover = branches.iter().map(|branch| branch.cover.clone()).try_fold(
-        Vec::new(),
-        |mut all, cover| {
-            all.extend(cover?);
-            bounded(all)
-        },
-    );
-    let required = branches
-        .iter()
-        .map(Node::best_literals)
-        .try_fold(Vec::new(), |mut all, set| {
-            all.extend(set?);
-            (all.len() <= MAX_SET).then_some(all)
-        })
-        .filter(|set| shortest(set) > 0)
-        .map(minimal);
+    let best: Option<Vec<&Vec<Vec<u8>>>> = branches.iter().map(Node::best_literals).collect();
+    let required = best
+        .filter(|sets| sets.iter().map(|set| set.len()).sum::<usize>() <= MAX_SET)
+        .map(|sets| minimal(sets.into_iter().flatten().cloned().collect()));
     let mask = branches
         .iter()
         .map(|branch| {
-            branch
-                .masks
-                .iter()
-                .copied()
-                .min_by_key(|mask| commonness(*mask))
+            let masks = branch.masks.iter().copied();
+            masks.min_by_key(|mask| commonness(*mask))
         })
         .try_fold(ByteSet::EMPTY, |all, mask| Some(all.union(mask?)));
+    let covers: Option<Vec<_>> = branches.into_iter().map(|branch| branch.cover).collect();
     Node {
-        cover,
+        cover: covers
+            .filter(|covers| covers.iter().map(Vec::len).sum::<usize>() <= 4 * MAX_COVER)
+            .and_then(|covers| bounded(covers.into_iter().flatten().collect())),
         required,
         masks: mask.into_iter().collect(),
     }
@@ -218,7 +209,6 @@ fn bounded(mut set: Vec<Vec<u8>>) -> Option<Vec<Vec<u8>>> {
 /// The set that says more: longer shortest member, then fewer members.
 fn better(one: Option<Vec<Vec<u8>>>, other: Option<Vec<Vec<u8>>>) -> Option<Vec<Vec<u8>>> {
     let usable = |set: Option<Vec<Vec<u8>>>| set.filter(|set| shortest(set) > 0).map(minimal);
-    let rank = |set: &Vec<Vec<u8>>| (shortest(set).min(3), usize::MAX - set.len(), shortest(set));
     match (usable(one), usable(other)) {
         (Some(one), Some(other)) if rank(&one) < rank(&other) => Some(other),
         (Some(one), _) => Some(one),
@@ -226,8 +216,17 @@ fn better(one: Option<Vec<Vec<u8>>>, other: Option<Vec<Vec<u8>>>) -> Option<Vec<
     }
 }
 
+/// What `better` compares.
+fn rank(set: &[Vec<u8>]) -> (usize, usize, usize) {
+    let shortest = shortest(set);
+    (shortest.min(3), usize::MAX - set.len(), shortest)
+}
+
 /// `set` without members that contain another member: those add nothing.
 fn minimal(mut set: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    if set.len() > MAX_MINIMAL {
+        return set;
+    }
     set.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
     let mut kept: Vec<Vec<u8>> = Vec::with_capacity(set.len());
     for member in set {
@@ -275,6 +274,8 @@ const MAX_MEMBER: usize = 64;
 /// Members of a required set.
 const MAX_SET: usize = 600;
 const MAX_COPIES: u32 = 3;
+/// The search for redundant members is quadratic.
+const MAX_MINIMAL: usize = 32;
 /// Ten digits and some; a mask that nearly every value hits costs more than it saves.
 const MAX_COMMONNESS: u32 = 200;
 /// What the engine can test for next to nothing.

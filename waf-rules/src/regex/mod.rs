@@ -15,7 +15,7 @@ mod rewrite;
 mod tests;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use regex_automata::meta;
 use regex_automata::util::captures::Captures as Groups;
@@ -151,8 +151,11 @@ impl Pattern {
 /// Bounded: macros may hold what a client sent.
 #[derive(Debug, Default)]
 pub(crate) struct PatternCache {
-    recent: Mutex<VecDeque<(Box<str>, Option<Arc<Pattern>>)>>,
+    recent: Mutex<VecDeque<Known>>,
 }
+
+/// An expanded text and its pattern; none if it does not compile.
+type Known = (Box<str>, Option<Arc<Pattern>>);
 
 impl PatternCache {
     /// The pattern of `text`; none if it does not compile, which never matches.
@@ -170,7 +173,7 @@ impl PatternCache {
         pattern
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<(Box<str>, Option<Arc<Pattern>>)>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Known>> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,9 +15,9 @@ mod words;
 
 pub(crate) use actions::{ActionText, parse_actions};
 pub(crate) use lines::{Line, lines};
-pub(crate) use operator::{OperatorText, parse_operator};
+pub(crate) use operator::parse_operator;
 pub use problem::Problem;
 pub(crate) use source::{Flaw, Source, Span};
 pub(crate) use suggest::did_you_mean;
-pub(crate) use targets::{SelectorText, TargetText, parse_targets};
+pub(crate) use targets::{SelectorText, TargetText, parse_target, parse_targets};
 pub(crate) use words::{Word, words};

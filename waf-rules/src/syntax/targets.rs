@@ -55,13 +55,30 @@ pub(crate) fn parse_targets(
         if reader.at >= word.text.len() {
             return Ok(targets);
         }
-        if !reader.eat('|') && !(commas && reader.eat(',')) {
+        let separated = reader.eat('|') || (commas && reader.eat(','));
+        if !separated {
             return Err(Flaw::new(
                 word.span(line, reader.at, reader.at + 1),
                 "expected `|` between two targets",
             ));
         }
     }
+}
+
+/// Parses one target that stands alone, as in `ctl:ruleRemoveTargetById=1;ARGS:x`.
+pub(crate) fn parse_target(text: &str) -> Result<(String, Option<SelectorText>), String> {
+    let mut reader = Reader {
+        text,
+        at: 0,
+        commas: false,
+    };
+    reader.skip_blanks();
+    let (_, _, name, selector) = reader.target()?;
+    reader.skip_blanks();
+    if reader.at < text.len() {
+        return Err("expected one target".to_owned());
+    }
+    Ok((name, selector))
 }
 
 struct Reader<'a> {

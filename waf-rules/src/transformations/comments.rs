@@ -54,7 +54,11 @@ pub(super) fn remove(mut input: &[u8], out: &mut Vec<u8>) {
 pub(super) fn remove_marks(mut input: &[u8], out: &mut Vec<u8>) {
     const MARKS: [&[u8]; 6] = [b"/*", b"*/", b"<!--", b"-->", b"--", b"#"];
     while let Some((&byte, rest)) = input.split_first() {
-        if let Some(behind) = MARKS.iter().find_map(|mark| input.strip_prefix(*mark)) {
+        let mark = CHAR_TRIGGERS.contains(byte).then(|| {
+            let mut marks = MARKS.iter();
+            marks.find_map(|mark| input.strip_prefix(*mark))
+        });
+        if let Some(Some(behind)) = mark {
             input = behind;
         } else {
             out.push(byte);

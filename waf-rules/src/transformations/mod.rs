@@ -75,12 +75,22 @@ impl Transformation {
             .map(|(_, transformation)| *transformation)
     }
 
+    /// Every transformation, aliases counted twice.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        TABLE.iter().map(|(_, transformation)| *transformation)
+    }
+
     /// The name as ModSecurity prints it.
     pub(crate) fn name(self) -> &'static str {
         TABLE
             .iter()
             .find(|(_, transformation)| *transformation == self)
             .map_or("", |(name, _)| *name)
+    }
+
+    /// Every name, for suggestions.
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+        TABLE.iter().map(|(name, _)| *name)
     }
 
     /// Clears `out`, fills it with the transformed `input`, and says whether the two differ.

@@ -2,10 +2,6 @@
 
 use super::*;
 
-fn all() -> impl Iterator<Item = Transformation> {
-    TABLE.iter().map(|(_, transformation)| *transformation)
-}
-
 /// Bytes from a fixed generator, weighted towards the ones decoders look at.
 fn values() -> impl Iterator<Item = Vec<u8>> {
     const SPICE: &[u8] = b"\\%&#;xu0/*-<!.+\0 \t\n\"'^,(\xc0\xaf\xe2\x82\xa0abfFzZ19=";
@@ -50,7 +46,7 @@ fn names_are_unique_and_found_in_any_case() {
 #[test]
 fn apply_says_whether_the_output_differs() {
     let mut out = b"left over".to_vec();
-    for transformation in all() {
+    for transformation in Transformation::all() {
         for value in values() {
             let differs = transformation.apply(&value, &mut out);
             assert_eq!(differs, out != value, "{transformation:?}");
@@ -61,7 +57,7 @@ fn apply_says_whether_the_output_differs() {
 #[test]
 fn a_value_without_trigger_bytes_comes_out_unchanged() {
     let mut out = Vec::new();
-    for transformation in all() {
+    for transformation in Transformation::all() {
         let triggers = transformation.triggers();
         for value in values() {
             let kept: Vec<u8> = value
@@ -83,7 +79,7 @@ fn a_value_without_trigger_bytes_comes_out_unchanged() {
 #[test]
 fn outputs_stay_within_a_small_multiple_of_the_input() {
     let mut out = Vec::new();
-    for transformation in all() {
+    for transformation in Transformation::all() {
         for value in values() {
             transformation.apply(&value, &mut out);
             assert!(out.len() <= value.len() * 4 + 20, "{transformation:?}");

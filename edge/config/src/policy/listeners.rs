@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 
+use edge_conn::spec::{Listener, ListenerSpec};
 use ipnet::IpNet;
 
 use super::Complaints;
@@ -10,22 +11,34 @@ use crate::client::TrustedProxies;
 use crate::spec::{AdminSpec, AdminSwitch, Spec, WorkersSpec};
 use crate::tree::Path;
 
-/// Two listeners on one address cannot both be opened.
-pub(super) fn check_addresses(spec: &Spec, complaints: &mut Complaints) {
-    let path = Path::default().key("listeners");
-    if spec.listeners.is_empty() {
-        complaints.error(path, "no listener: the gateway would be out of reach");
-        return;
+/// Every listener that is right; two on one address cannot both be opened.
+pub(super) fn build(specs: Vec<ListenerSpec>, complaints: &mut Complaints) -> Vec<Listener> {
+    let all = Path::default().key("listeners");
+    if specs.is_empty() {
+        complaints.error(all, "no listener: the gateway would be out of reach");
+        return Vec::new();
     }
-    for (index, listener) in spec.listeners.iter().enumerate() {
-        let mut earlier = spec.listeners.iter().take(index);
-        if listener.address.port() != 0 && earlier.any(|other| other.address == listener.address) {
-            complaints.error(
-                path.index(index).key("address"),
-                "another listener has this address",
-            );
+    let mut listeners: Vec<Listener> = Vec::with_capacity(specs.len());
+    for (index, spec) in specs.into_iter().enumerate() {
+        let path = all.index(index);
+        match Listener::try_from(spec) {
+            Ok(listener) => {
+                let address = listener.address();
+                let mut earlier = listeners.iter();
+                if address.port() != 0 && earlier.any(|other| other.address() == address) {
+                    let message = "another listener has this address";
+                    complaints.error(path.key("address"), message);
+                }
+                listeners.push(listener);
+            }
+            Err(problems) => {
+                for problem in problems.0 {
+                    complaints.error(path.below(&problem.path), problem.message);
+                }
+            }
         }
     }
+    listeners
 }
 
 pub(super) fn admin(spec: &Spec, complaints: &mut Complaints) -> Option<SocketAddr> {
@@ -42,7 +55,10 @@ pub(super) fn admin(spec: &Spec, complaints: &mut Complaints) -> Option<SocketAd
     };
     if !address.ip().is_loopback() {
         complaints
-            .warn(path, "the admin listener can be reached from other machines")
+            .warn(
+                path,
+                "the admin listener can be reached from other machines",
+            )
             .help("it asks for no credentials; keep it on 127.0.0.1 or behind a firewall");
     }
     Some(address)

@@ -16,13 +16,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_audit::spec::Logs;
+use edge_conn::spec::Listener;
 
 use crate::client::TrustedProxies;
 use crate::routes::RouteTable;
-use crate::spec::{ListenerSpec, Spec};
+use crate::spec::Spec;
 use crate::tree::Path;
 
-pub use profiles::{BodyLimits, Profile, ResponseLimits, Waf};
+pub(crate) use profiles::Origins;
+pub use profiles::{BodyLimits, Origin, Profile, ResponseLimits, Waf};
 pub use upstreams::{
     Balance, Ejection, HostHeader, Protocol, Retries, Server, Timeouts, Tls, Upstream,
 };
@@ -30,7 +32,7 @@ pub use upstreams::{
 /// The checked configuration.
 #[derive(Debug)]
 pub struct Policy {
-    listeners: Vec<ListenerSpec>,
+    listeners: Vec<Listener>,
     admin: Option<SocketAddr>,
     logs: Logs,
     trusted_proxies: TrustedProxies,
@@ -38,13 +40,13 @@ pub struct Policy {
     drain: Duration,
     upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
     profiles: BTreeMap<Arc<str>, Arc<Profile>>,
-    routes: RouteTable,
+    routes: Arc<RouteTable>,
 }
 
 impl Policy {
     /// Where the gateway listens; at least one.
     #[must_use]
-    pub fn listeners(&self) -> &[ListenerSpec] {
+    pub fn listeners(&self) -> &[Listener] {
         &self.listeners
     }
 
@@ -92,7 +94,7 @@ impl Policy {
 
     /// All routes.
     #[must_use]
-    pub const fn routes(&self) -> &RouteTable {
+    pub const fn routes(&self) -> &Arc<RouteTable> {
         &self.routes
     }
 }
@@ -150,29 +152,28 @@ impl Complaint {
 }
 
 /// Checks everything and resolves names; `None` if `complaints` holds an error.
-pub(crate) fn build(spec: Spec, complaints: &mut Complaints) -> Option<Policy> {
+pub(crate) fn build(spec: Spec, origins: Origins, complaints: &mut Complaints) -> Option<Policy> {
     let root = Path::default();
-    listeners::check_addresses(&spec, complaints);
     let admin = listeners::admin(&spec, complaints);
     let trusted_proxies = listeners::trusted_proxies(&spec, complaints);
+    let listeners = listeners::build(spec.listeners, complaints);
     let logs = match Logs::try_from((spec.audit, spec.access_log)) {
         Ok(logs) => Some(logs),
         Err(errors) => {
             for error in errors {
-                let path = error.key.split('.').fold(root.clone(), |p, key| p.key(key));
-                complaints.error(path, error.message);
+                complaints.error(root.below(error.key), error.message);
             }
             None
         }
     };
     let upstreams = upstreams::build(spec.upstreams, complaints);
-    let profiles = profiles::build(spec.profiles, complaints);
+    let profiles = profiles::build(spec.profiles, origins, complaints);
     let routes = routes::build(&spec.routes, &upstreams, &profiles, complaints);
     if complaints.has_errors() {
         return None;
     }
     Some(Policy {
-        listeners: spec.listeners,
+        listeners,
         admin,
         logs: logs?,
         trusted_proxies,
@@ -180,6 +181,6 @@ pub(crate) fn build(spec: Spec, complaints: &mut Complaints) -> Option<Policy> {
         drain: spec.drain.0,
         upstreams,
         profiles,
-        routes,
+        routes: Arc::new(routes),
     })
 }

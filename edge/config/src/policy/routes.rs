@@ -64,7 +64,11 @@ fn named<T>(
     let names: Vec<&str> = known.keys().map(AsRef::as_ref).collect();
     let complaint = complaints.error(path.key(kind), format!("there is no {kind} of this name"));
     complaint.help = suggest::help(name, &names, "names known here");
-    let section = if kind == "upstream" { "upstreams" } else { "profiles" };
+    let section = if kind == "upstream" {
+        "upstreams"
+    } else {
+        "profiles"
+    };
     complaint.missing = Some((section, name.to_owned()));
     None
 }
@@ -120,7 +124,9 @@ fn check_path(path: &str) -> Result<(), &'static str> {
         return Err("a path has no `?`, `#` or `;`; query parameters have their own key");
     }
     if path.contains("//") || path.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return Err("write the path without `//`, `.` and `..`: requests are compared without them");
+        return Err(
+            "write the path without `//`, `.` and `..`: requests are compared without them",
+        );
     }
     if path.contains(char::is_control) {
         return Err("a path has no control characters");
@@ -135,7 +141,10 @@ fn conditions(spec: &RouteSpec, path: &Path, complaints: &mut Complaints) -> Con
             complaints.error(at, "expected a method such as `GET`");
         } else if method.bytes().any(|b| b.is_ascii_lowercase()) {
             complaints
-                .error(at, "methods are compared with case, and this one has small letters")
+                .error(
+                    at,
+                    "methods are compared with case, and this one has small letters",
+                )
                 .help("write `GET`, not `get`");
         }
     }
@@ -177,8 +186,16 @@ fn warn_of_shadow(
 ) {
     let any_host = [String::from("*")];
     let any_path = [PathSpec::Prefix("/".into())];
-    let hosts: &[String] = if spec.hosts.is_empty() { &any_host } else { &spec.hosts };
-    let paths: &[PathSpec] = if spec.paths.is_empty() { &any_path } else { &spec.paths };
+    let hosts: &[String] = if spec.hosts.is_empty() {
+        &any_host
+    } else {
+        &spec.hosts
+    };
+    let paths: &[PathSpec] = if spec.paths.is_empty() {
+        &any_path
+    } else {
+        &spec.paths
+    };
     let rest = format!("{:?}{:?}{:?}", spec.methods, spec.headers, spec.query);
     for host in hosts {
         for at in paths {

@@ -329,7 +329,10 @@ mod tests {
             ("http://[::1]:81", "::1", 81, false),
         ] {
             let server = parse_url(url, 1).unwrap();
-            assert_eq!((server.host.as_str(), server.port, server.tls), (host, port, tls));
+            assert_eq!(
+                (server.host.as_str(), server.port, server.tls),
+                (host, port, tls)
+            );
         }
     }
 

@@ -48,9 +48,10 @@ impl Conditions {
                 .iter()
                 .any(|method| method.as_bytes() == head.method());
         method
-            && self.headers.iter().all(|(name, matcher)| {
-                head.values(name).any(|value| matcher.is_match(value))
-            })
+            && self
+                .headers
+                .iter()
+                .all(|(name, matcher)| head.values(name).any(|value| matcher.is_match(value)))
             && self
                 .query
                 .iter()

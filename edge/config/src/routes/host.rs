@@ -83,6 +83,16 @@ pub(crate) fn normalised(host: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
+/// The authority of an absolute-form target (`http://host/path`).
+pub(crate) fn of_target(target: &[u8]) -> Option<&[u8]> {
+    if target.first() == Some(&b'/') {
+        return None;
+    }
+    let scheme = target.windows(3).position(|window| window == b"://")?;
+    let rest = target.get(scheme + 3..)?;
+    rest.split(|b| matches!(b, b'/' | b'?' | b'#')).next()
+}
+
 /// What stands after each dot: the names a wildcard may stand above, longest first.
 pub(crate) fn parents(host: &[u8]) -> impl Iterator<Item = &[u8]> {
     host.iter()
@@ -108,6 +118,16 @@ mod tests {
             assert_eq!(normalised(host.as_bytes()), expected.as_bytes(), "{host}");
         }
         assert_eq!(normalised(&[b'a'; 300]), b"".as_slice());
+    }
+
+    #[test]
+    fn an_absolute_target_names_its_host() {
+        assert_eq!(
+            of_target(b"http://a.example:80/x?y"),
+            Some(&b"a.example:80"[..])
+        );
+        assert_eq!(of_target(b"/x?u=http://b/"), None);
+        assert_eq!(of_target(b"*"), None);
     }
 
     #[test]

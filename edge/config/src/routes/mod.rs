@@ -47,11 +47,34 @@ pub struct RouteTable {
     any: Paths,
 }
 
+/// What of a request decides about its route.
+#[derive(Debug, Clone, Copy)]
+pub struct RouteQuery<'a> {
+    host: &'a [u8],
+    head: &'a Head,
+}
+
 /// The path means different things to different servers, and they lead to different routes. To be
 /// answered with 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("ambiguous path: its readings lead to different routes")]
 pub struct AmbiguousPath;
+
+impl<'a> RouteQuery<'a> {
+    /// The query of a request. The host is that of an absolute-form target or the `Host` field; that
+    /// they agree and stand there once is the gate's business.
+    #[must_use]
+    pub fn new(head: &'a Head) -> Self {
+        let host = host::of_target(head.target()).or_else(|| head.field("host"));
+        Self::for_host(host.unwrap_or_default(), head)
+    }
+
+    /// The query of a request to `host` (an authority; its port is left out of account).
+    #[must_use]
+    pub const fn for_host(host: &'a [u8], head: &'a Head) -> Self {
+        Self { host, head }
+    }
+}
 
 impl Route {
     pub(crate) fn new(
@@ -69,16 +92,16 @@ impl Route {
         }
     }
 
+    /// Its place among all routes, from 0.
+    #[must_use]
+    pub const fn index(&self) -> usize {
+        self.order
+    }
+
     /// Its name in logs and metrics.
     #[must_use]
     pub const fn name(&self) -> &Arc<str> {
         &self.name
-    }
-
-    /// Its place in the file, from 0: its index in [`RouteTable::iter`].
-    #[must_use]
-    pub const fn index(&self) -> usize {
-        self.order
     }
 
     /// Where requests go.
@@ -120,25 +143,26 @@ impl RouteTable {
         self.routes.push(route);
     }
 
-    /// All routes, in the order of the file.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Route>> {
+    /// All routes, in the order of the file, which is that of [`Route::index`].
+    pub fn routes(&self) -> impl ExactSizeIterator<Item = &Arc<Route>> {
         self.routes.iter()
     }
 
-    /// The route of a request to `host` (a `Host` field or an authority, as it was sent).
+    /// The route of a request; `None` if none matches.
     ///
     /// # Errors
     /// [`AmbiguousPath`] if the path has several readings that do not agree on the route.
-    pub fn find(&self, host: &[u8], head: &Head) -> Result<Option<&Arc<Route>>, AmbiguousPath> {
-        self.find_counted(host, head, &mut 0)
+    pub fn find(&self, query: &RouteQuery<'_>) -> Result<Option<&Arc<Route>>, AmbiguousPath> {
+        self.find_counted(query, &mut 0)
     }
 
+    /// Counts hash lookups, so that a test can tell how the cost grows.
     fn find_counted(
         &self,
-        host: &[u8],
-        head: &Head,
+        query: &RouteQuery<'_>,
         steps: &mut usize,
     ) -> Result<Option<&Arc<Route>>, AmbiguousPath> {
+        let RouteQuery { host, head } = *query;
         let host = host::normalised(host);
         let readings = Readings::of(head.path());
         let found = self.under(&host, &readings.plain, head, steps);

@@ -6,8 +6,8 @@
 //! table refuses it unless all lead to the same route:
 //!
 //! * *plain*: percent-decoded once, `%2F` kept as text, dot segments removed (RFC 3986 section 6.2.2);
-//! * *literal*: the same with dot segments kept, as frameworks that compare strings see it;
-//! * *liberal*: decoded up to three times, `%2F` and `\` are slashes, dot segments removed.
+//! * *liberal*: decoded up to three times, `%2F` and `\` are slashes, dot segments removed;
+//! * both with dot segments kept, as frameworks that compare strings see them.
 //!
 //! Every reading drops path parameters (`;x=1` up to the next slash) and joins repeated slashes. This
 //! must never be used to change what the upstream gets: it hears the target as it was sent.
@@ -49,13 +49,12 @@ impl<'a> Readings<'a> {
                 *byte = b'/';
             }
         }
-        let liberal = without_dots(&join(without_parameters(&liberal)));
-        let mut others = Vec::new();
-        if literal != plain {
-            others.push(literal);
-        }
-        if liberal != plain {
-            others.push(liberal);
+        let liberal = join(without_parameters(&liberal));
+        let mut others: Vec<Vec<u8>> = Vec::new();
+        for other in [without_dots(&liberal), liberal, literal] {
+            if other != plain && !others.contains(&other) {
+                others.push(other);
+            }
         }
         Self {
             plain: Cow::Owned(plain),

@@ -44,18 +44,16 @@ impl Paths {
             }
             PathPattern::Exact(path) => insert(&mut self.root.node(path).exact, route),
             PathPattern::Prefix(path) => {
-                insert(&mut self.root.node(path.trim_end_matches('/')).prefix, route);
+                insert(
+                    &mut self.root.node(path.trim_end_matches('/')).prefix,
+                    route,
+                );
             }
         }
     }
 
     /// Exact path, then prefixes from long to short, then expressions.
-    pub(crate) fn find(
-        &self,
-        path: &[u8],
-        head: &Head,
-        steps: &mut usize,
-    ) -> Option<&Arc<Route>> {
+    pub(crate) fn find(&self, path: &[u8], head: &Head, steps: &mut usize) -> Option<&Arc<Route>> {
         let mut way = vec![&self.root];
         let mut whole = true;
         for segment in path.split(|b| *b == b'/').skip(1) {

@@ -1,18 +1,7 @@
-//! Listeners, the admin listener, and what concerns the process as a whole.
-
-use std::net::SocketAddr;
+//! The admin listener, and what concerns the process as a whole.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-/// Placeholder
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ListenerSpec {
-    /// Address and port.
-    #[schemars(with = "String")]
-    pub address: SocketAddr,
-}
 
 /// The listener for health checks and metrics.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -12,12 +12,13 @@ mod upstreams;
 use std::collections::BTreeMap;
 
 use edge_audit::spec::{AccessLogSpec, AuditSpec};
+use edge_conn::spec::ListenerSpec;
 use edge_core::units::HumanDuration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use listeners::ForwardedHeader;
 pub(crate) use listeners::{AdminSpec, AdminSwitch, WorkersSpec};
-pub use listeners::{ForwardedHeader, ListenerSpec};
 pub(crate) use profiles::{BodySpec, ProfileSpec, WafSpec};
 pub(crate) use routes::{MatcherSpec, PathSpec, RouteSpec};
 pub use upstreams::{Balance, HostHeader, Protocol};
@@ -74,7 +75,10 @@ pub(crate) struct Spec {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Palisade configuration, file in conf.d")]
-#[expect(dead_code, reason = "only its schema is used: files are merged as trees")]
+#[expect(
+    dead_code,
+    reason = "only its schema is used: files are merged as trees"
+)]
 pub(crate) struct FragmentSpec {
     /// Groups of servers by name; routes refer to them.
     #[serde(default)]

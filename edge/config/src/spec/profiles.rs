@@ -21,10 +21,12 @@ pub(crate) struct ProfileSpec {
 /// Limits of a request body.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "ProfileBodySpec")]
 pub(crate) struct BodySpec {
     /// How much is held back and inspected before the upstream hears anything; what follows streams.
     pub(crate) inspect: ByteSize,
-    /// Larger bodies are refused with 413.
+    /// Larger bodies are refused with 413; `0` lets every size through (uploads), still inspecting the
+    /// beginning.
     pub(crate) limit: ByteSize,
     /// How long the inspected part may take to arrive.
     pub(crate) deadline: HumanDuration,
@@ -46,6 +48,7 @@ impl Default for BodySpec {
 /// Bounds of decompression (gzip, deflate, br, zstd).
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "ProfileDecodeSpec")]
 pub(crate) struct DecodeSpec {
     /// How many times larger than its compressed form a body may become.
     #[schemars(range(min = 1, max = 100_000))]
@@ -66,6 +69,7 @@ impl Default for DecodeSpec {
 /// Inspection of responses; happens only where the loaded rules ask for it.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "ProfileResponseSpec")]
 pub(crate) struct ResponseSpec {
     /// How much of a response is held back and inspected; larger responses stream. `0` inspects none.
     pub(crate) inspect: ByteSize,

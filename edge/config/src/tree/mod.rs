@@ -40,6 +40,8 @@ pub(crate) struct Scalar {
     pub(crate) text: String,
     /// Neither quoted nor a block: may be a number, a boolean or nothing.
     pub(crate) plain: bool,
+    /// A block (`|`, `>`): its text begins on the line after its place.
+    pub(crate) block: bool,
     /// Part of the text came from the environment: must not be shown.
     pub(crate) expanded: bool,
     /// The text *begins* with a variable's value.
@@ -180,6 +182,18 @@ impl Path {
         self.then(Step::Index(index))
     }
 
+    /// This path and what `text` (`head.fields`, `from[1]`) leads to from there.
+    pub(crate) fn below(&self, text: &str) -> Self {
+        text.split('.').fold(self.clone(), |path, part| {
+            let (name, index) = part.split_once('[').unwrap_or((part, ""));
+            let path = path.key(name);
+            match index.trim_end_matches(']').parse() {
+                Ok(index) => path.index(index),
+                Err(_) => path,
+            }
+        })
+    }
+
     fn then(&self, step: Step) -> Self {
         let mut steps = self.0.clone();
         steps.push(step);
@@ -259,5 +273,9 @@ mod tests {
     fn paths_read_like_the_manual_writes_them() {
         let path = Path::default().key("routes").index(3).key("paths").index(0);
         assert_eq!(path.to_string(), "routes[3].paths[0]");
+        assert_eq!(
+            path.below("a.b[1].c").to_string(),
+            "routes[3].paths[0].a.b[1].c"
+        );
     }
 }

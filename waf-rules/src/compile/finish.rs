@@ -1,0 +1,402 @@
+//! Drafts -> numbered rules, phase programs and prefilters.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use super::Loaded;
+use super::draft::{Actions, ControlDraft, Draft, LinkDraft, NextDraft, TargetDraft};
+use super::names::Names;
+use super::reader::Reader;
+use super::selection::Selection;
+use crate::engine::{
+    Bits, Control, Disruptive, Entry, Exclude, Exclusion, Filter, Group, Link, Meta, Next, Pick,
+    Pipeline, Rule, RuleSet, Scanner, Scores, Side, Target, TargetSet,
+};
+use crate::operators::Prefilter;
+use crate::syntax::{Flaw, Problem};
+use crate::variables::Variable;
+
+/// Applies updates and builds the rule set.
+pub(crate) fn finish(mut reader: Reader) -> Result<Loaded, Vec<Problem>> {
+    reader.end();
+    apply_updates(&mut reader);
+    if !reader.problems.is_empty() {
+        return Err(reader.problems);
+    }
+    let jumps = resolve_jumps(&mut reader);
+    let scores = scores(&mut reader.names);
+    let selections: Vec<_> = reader.drafts.iter().map(|draft| draft.id).collect();
+    let mut builder = Builder::new(selections.len());
+    let resolved = resolve_controls(&reader.drafts, &mut builder);
+    let mut rules = Vec::with_capacity(reader.drafts.len());
+    for ((draft, next), controls) in reader.drafts.into_iter().zip(jumps).zip(resolved) {
+        rules.push(builder.rule(draft, next, controls));
+    }
+    let phases = programs(&rules);
+    let [request, response] = &builder.filters;
+    Ok(Loaded {
+        rules: RuleSet {
+            settings: reader.settings,
+            phases,
+            rules,
+            selectors: reader.names.selectors,
+            tx_names: reader.names.tx,
+            scanners: [Scanner::new(request), Scanner::new(response)],
+            pipelines: builder.pipelines.list,
+            targets: builder.targets.list,
+            groups: builder.groups.list,
+            exclusions: builder.exclusions,
+            scores,
+        },
+        warnings: reader.warnings,
+    })
+}
+
+fn apply_updates(reader: &mut Reader) {
+    let updates = std::mem::take(&mut reader.updates);
+    let mut removed = vec![false; reader.drafts.len()];
+    for (update, place) in &updates {
+        let mut flaws = Vec::new();
+        let mut found = false;
+        for (draft, removed) in reader.drafts.iter_mut().zip(&mut removed) {
+            if update.selection.means(draft) {
+                found = true;
+                *removed |= update.removes();
+                update.apply(&mut reader.names, draft, &mut flaws);
+            }
+        }
+        for flaw in flaws {
+            reader.problem(place.source, flaw);
+        }
+        if !found {
+            let flaw = Flaw::new(place.span, "no rule is meant by this directive");
+            reader.warning(place.source, flaw);
+        }
+    }
+    // Markers count drafts, so they move with what is taken out.
+    for (_, position) in &mut reader.markers {
+        let gone = removed.iter().take(*position).filter(|gone| **gone).count();
+        *position -= gone;
+    }
+    let mut index = 0;
+    reader.drafts.retain(|_| {
+        index += 1;
+        removed.get(index - 1) == Some(&false)
+    });
+}
+
+/// Where each rule's evaluation goes on, as a place in its phase's program.
+fn resolve_jumps(reader: &mut Reader) -> Vec<Next> {
+    let mut phase_counts = [0_usize; 6];
+    // How many rules of each phase stand before draft n.
+    let mut before: Vec<[usize; 6]> = Vec::with_capacity(reader.drafts.len() + 1);
+    for draft in &reader.drafts {
+        before.push(phase_counts);
+        if let Some(count) = phase_counts.get_mut(usize::from(draft.phase)) {
+            *count += 1;
+        }
+    }
+    before.push(phase_counts);
+    let mut jumps = Vec::with_capacity(reader.drafts.len());
+    let mut unknown = Vec::new();
+    for (number, draft) in reader.drafts.iter().enumerate() {
+        jumps.push(match &draft.actions.next {
+            NextDraft::Following => Next::Following,
+            NextDraft::Skip(count) => Next::Skip(*count),
+            NextDraft::After(marker) => {
+                let position = reader
+                    .markers
+                    .iter()
+                    .find(|(name, position)| name == marker && *position > number)
+                    .map(|(_, position)| *position);
+                if position.is_none() {
+                    unknown.push((draft.place, marker.clone()));
+                }
+                let place = before
+                    .get(position.unwrap_or(before.len() - 1))
+                    .and_then(|counts| counts.get(usize::from(draft.phase)));
+                Next::Jump(place.copied().unwrap_or(usize::MAX))
+            }
+        });
+    }
+    for (place, marker) in unknown {
+        let flaw = Flaw::new(
+            place.span,
+            format!("no SecMarker {marker} follows: the rest of the phase is skipped"),
+        );
+        reader.warning(place.source, flaw);
+    }
+    jumps
+}
+
+/// The `TX` variables that hold anomaly scores: ours, the CRS 4's, the CRS 3's.
+fn scores(names: &mut Names) -> Scores {
+    let mut slots = |list: &[&str]| {
+        list.iter()
+            .map(|name| names.tx.slot(name.as_bytes()))
+            .collect()
+    };
+    Scores {
+        inbound: slots(&[
+            "baseline_inbound_score",
+            "blocking_inbound_anomaly_score",
+            "inbound_anomaly_score",
+        ]),
+        outbound: slots(&[
+            "baseline_outbound_score",
+            "blocking_outbound_anomaly_score",
+            "outbound_anomaly_score",
+        ]),
+    }
+}
+
+/// Controls of every rule, link by link, with the rules they mean numbered.
+fn resolve_controls(drafts: &[Draft], builder: &mut Builder) -> Vec<Vec<Vec<Resolved>>> {
+    let select = |selection: &Selection| {
+        let mut bits = Bits::with_room(drafts.len());
+        for (number, draft) in drafts.iter().enumerate() {
+            if selection.means(draft) {
+                bits.insert(number);
+            }
+        }
+        bits
+    };
+    drafts
+        .iter()
+        .map(|draft| {
+            draft
+                .links
+                .iter()
+                .map(|link| {
+                    link.local
+                        .controls
+                        .iter()
+                        .map(|control| match control {
+                            ControlDraft::Ready(_) => Resolved::AsIs,
+                            ControlDraft::RemoveRules(selection) => {
+                                Resolved::Is(Control::RemoveRules(select(selection)))
+                            }
+                            ControlDraft::RemoveTarget(selection, target) => {
+                                builder.exclusions.push(Exclusion {
+                                    rules: select(selection),
+                                    variable: target.variable,
+                                    pick: target.pick,
+                                });
+                                let number = narrow(builder.exclusions.len() - 1);
+                                Resolved::Is(Control::RemoveTarget(number))
+                            }
+                        })
+                        .collect()
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// A control after its rules were numbered.
+enum Resolved {
+    AsIs,
+    Is(Control),
+}
+
+fn programs(rules: &[Rule]) -> [Vec<Entry>; 5] {
+    let mut phases: [Vec<Entry>; 5] = Default::default();
+    for (number, rule) in rules.iter().enumerate() {
+        let filter = rule.links.first().and_then(|link| link.filter);
+        let group = filter.map_or(Entry::ALWAYS, |filter| filter.group);
+        let entry = Entry {
+            rule: narrow(number),
+            group,
+            bit: filter.map_or(0, |filter| filter.bit),
+        };
+        if let Some(phase) = phases.get_mut(usize::from(rule.phase) - 1) {
+            phase.push(entry);
+        }
+    }
+    phases
+}
+
+/// Numbers equal things once.
+#[derive(Debug)]
+struct Interned<T> {
+    list: Vec<T>,
+    known: HashMap<T, u32>,
+}
+
+impl<T: Clone + Eq + Hash> Interned<T> {
+    fn new() -> Self {
+        Self {
+            list: Vec::new(),
+            known: HashMap::new(),
+        }
+    }
+
+    fn number(&mut self, item: T) -> u32 {
+        let next = narrow(self.list.len());
+        *self.known.entry(item).or_insert_with_key(|item| {
+            self.list.push(item.clone());
+            next
+        })
+    }
+}
+
+struct Builder {
+    pipelines: Interned<Pipeline>,
+    targets: Interned<TargetSet>,
+    groups: Interned<Group>,
+    filters: [Vec<Prefilter>; 2],
+    exclusions: Vec<Exclusion>,
+}
+
+impl Builder {
+    fn new(_rules: usize) -> Self {
+        let mut pipelines = Interned::new();
+        // Number 0: the value as it came.
+        pipelines.number(Pipeline {
+            steps: Box::default(),
+        });
+        Self {
+            pipelines,
+            targets: Interned::new(),
+            groups: Interned::new(),
+            filters: [Vec::new(), Vec::new()],
+            exclusions: Vec::new(),
+        }
+    }
+
+    fn rule(&mut self, draft: Draft, next: Next, controls: Vec<Vec<Resolved>>) -> Rule {
+        let phase = draft.phase;
+        let links = draft
+            .links
+            .into_iter()
+            .zip(controls)
+            .enumerate()
+            .map(|(index, (link, controls))| self.link(phase, index == 0, link, controls))
+            .collect();
+        let actions = draft.actions;
+        let status = status(&actions);
+        let tags: Vec<String> = actions.tags.iter().map(|tag| tag.written.clone()).collect();
+        let templated = actions
+            .tags
+            .iter()
+            .any(|tag| tag.template.literal().is_none());
+        Rule {
+            id: draft.id,
+            phase,
+            links,
+            disruption: actions.disruption,
+            status,
+            logged: actions.log || actions.audit,
+            next,
+            meta: Meta {
+                msg: actions.msg.map(|msg| msg.template),
+                logdata: actions.logdata.map(|logdata| logdata.template),
+                severity: actions.severity,
+                rev: actions.rev,
+                tags: tags.into(),
+                tag_templates: templated.then(|| {
+                    let templates = actions.tags.into_iter().map(|tag| tag.template);
+                    templates.collect()
+                }),
+                file: draft.file,
+                line: draft.line,
+            },
+        }
+    }
+
+    fn link(&mut self, phase: u8, first: bool, draft: LinkDraft, controls: Vec<Resolved>) -> Link {
+        let set = target_set(&draft.targets);
+        let fixed = set.fixed;
+        let targets = self.targets.number(set);
+        let local = draft.local;
+        let pipeline = self.pipelines.number(Pipeline {
+            steps: local.pipeline.into(),
+        });
+        let side = Side::of_phase(phase);
+        let prefilter = draft
+            .check
+            .as_ref()
+            .filter(|check| !check.negated)
+            .and_then(|check| check.operator.prefilter());
+        let filter = prefilter.and_then(|prefilter| {
+            let filters = self.filters.get_mut(side.index())?;
+            filters.push(prefilter);
+            let bit = narrow(filters.len() - 1);
+            let group = if first && fixed {
+                self.groups.number(Group {
+                    targets,
+                    pipeline,
+                    multi_match: local.multi_match,
+                    side: u8::try_from(side.index()).unwrap_or(0),
+                })
+            } else {
+                Entry::ALWAYS
+            };
+            Some(Filter { group, bit })
+        });
+        let controls = local
+            .controls
+            .into_iter()
+            .zip(controls)
+            .filter_map(|(draft, resolved)| match (draft, resolved) {
+                (_, Resolved::Is(control)) | (ControlDraft::Ready(control), _) => Some(control),
+                _ => None,
+            })
+            .collect();
+        Link {
+            targets,
+            pipeline,
+            check: draft.check,
+            capture: local.capture,
+            multi_match: local.multi_match,
+            severity: local.severity,
+            setvars: local.setvars.into(),
+            controls,
+            filter,
+        }
+    }
+}
+
+fn status(actions: &Actions) -> u16 {
+    match (&actions.disruption, actions.status) {
+        (Some(Disruptive::Redirect(_)), Some(status @ (301 | 302 | 303 | 307))) => status,
+        (Some(Disruptive::Redirect(_)), _) => 302,
+        (_, status) => status.unwrap_or(403),
+    }
+}
+
+/// Splits a target list into what is looked at and what is left out of it.
+fn target_set(drafts: &[TargetDraft]) -> TargetSet {
+    let left_out: Vec<Exclude> = drafts
+        .iter()
+        .filter(|target| target.excluded)
+        .map(|target| Exclude {
+            variable: target.variable,
+            pick: target.pick,
+        })
+        .collect();
+    let whole = |variable: Variable| {
+        left_out
+            .iter()
+            .any(|exclude| exclude.variable == variable && exclude.pick == Pick::All)
+    };
+    let includes = drafts
+        .iter()
+        .filter(|target| !target.excluded && !whole(target.variable))
+        .map(|target| Target {
+            variable: target.variable,
+            pick: target.pick,
+            counted: target.counted,
+        })
+        .collect();
+    let excludes = left_out
+        .iter()
+        .filter(|exclude| exclude.pick != Pick::All)
+        .copied()
+        .collect();
+    TargetSet::new(includes, excludes)
+}
+
+fn narrow(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,147 @@
+//! Numbers for the names rules use: selectors, `TX` variables; and macros, which are such names.
+
+use std::collections::HashMap;
+
+use crate::engine::{Pick, Piece, Selector, Selectors, Template, TxNames};
+use crate::regex::Pattern;
+use crate::syntax::{SelectorText, did_you_mean};
+use crate::variables::{Origin, Variable};
+
+/// What has been numbered so far.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    pub(crate) selectors: Selectors,
+    pub(crate) tx: TxNames,
+    known: HashMap<(Variable, SelectorText), u32>,
+}
+
+/// A message and, where there is one, a suggestion.
+pub(crate) type Complaint = (String, Option<String>);
+
+impl Names {
+    /// The variable called `name`, if it is served.
+    pub(crate) fn variable(name: &str) -> Result<Variable, Complaint> {
+        let Some(variable) = Variable::from_name(name) else {
+            let help = did_you_mean(name, Variable::names());
+            return Err((format!("unknown variable `{name}`"), help));
+        };
+        match variable.origin() {
+            Origin::Refused(reason) => {
+                Err((format!("{} is not served: {reason}", variable.name()), None))
+            }
+            _ => Ok(variable),
+        }
+    }
+
+    /// The members of `variable` that `selector` means.
+    pub(crate) fn pick(
+        &mut self,
+        variable: Variable,
+        selector: Option<&SelectorText>,
+    ) -> Result<Pick, Complaint> {
+        let Some(selector) = selector else {
+            return Ok(Pick::All);
+        };
+        if !variable.keyed() {
+            return Err((format!("{} has no members", variable.name()), None));
+        }
+        if let (Variable::Tx, SelectorText::Key(key)) = (variable, selector) {
+            return Ok(Pick::Slot(self.tx.slot(key.as_bytes())));
+        }
+        if variable == Variable::Xml
+            && !matches!(selector, SelectorText::Key(path) if path == "/*" || path == "//@*")
+        {
+            return Err((
+                "only XML:/* and XML://@* are served".to_owned(),
+                Some("other XPath expressions need a document tree, which is not kept".to_owned()),
+            ));
+        }
+        let entry = (variable.family(), selector.clone());
+        if let Some(number) = self.known.get(&entry) {
+            return Ok(Pick::Selector(*number));
+        }
+        let compiled = match selector {
+            SelectorText::Key(key) => Selector::Key(key.as_bytes().into()),
+            SelectorText::Regex(pattern) => {
+                Selector::Regex(Pattern::caseless(pattern).map_err(|reason| (reason, None))?)
+            }
+        };
+        let number = self.selectors.add(variable, compiled);
+        self.known.insert(entry, number);
+        Ok(Pick::Selector(number))
+    }
+
+    /// Compiles text with macros. A macro nothing serves expands to nothing and is complained about.
+    pub(crate) fn template(&mut self, text: &str, complaints: &mut Vec<String>) -> Template {
+        let mut pieces = Vec::new();
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("%{") {
+            literal.push_str(before);
+            let Some((inside, behind)) = after.split_once('}') else {
+                literal.push_str("%{");
+                rest = after;
+                continue;
+            };
+            rest = behind;
+            match self.macro_piece(inside) {
+                Ok(piece) => {
+                    if !literal.is_empty() {
+                        let text = std::mem::take(&mut literal);
+                        pieces.push(Piece::Text(text.into_bytes().into()));
+                    }
+                    pieces.push(piece);
+                }
+                Err((message, _)) => complaints.push(format!("%{{{inside}}}: {message}")),
+            }
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            pieces.push(Piece::Text(literal.into_bytes().into()));
+        }
+        Template {
+            pieces: pieces.into(),
+        }
+    }
+
+    fn macro_piece(&mut self, inside: &str) -> Result<Piece, Complaint> {
+        let (name, key) = match inside.split_once(['.', ':']) {
+            Some((name, key)) => (name, Some(SelectorText::Key(key.to_owned()))),
+            None => (inside, None),
+        };
+        let variable = Self::variable(name.trim())?;
+        let pick = self.pick(variable, key.as_ref())?;
+        Ok(Piece::Macro { variable, pick })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_macros_come_apart() {
+        let mut names = Names::default();
+        let mut complaints = Vec::new();
+        let template = names.template("a %{TX.x} b%{matched_var}%{nope}%{", &mut complaints);
+        assert_eq!(template.pieces.len(), 5);
+        assert_eq!(complaints.len(), 1);
+        assert!(names.template("plain", &mut complaints).literal() == Some(b"plain"));
+    }
+
+    #[test]
+    fn one_selector_is_numbered_once_a_family() {
+        let mut names = Names::default();
+        let key = SelectorText::Key("a".to_owned());
+        let first = names.pick(Variable::Args, Some(&key)).unwrap();
+        assert_eq!(names.pick(Variable::ArgsGet, Some(&key)), Ok(first));
+        assert!(names.pick(Variable::RequestUri, Some(&key)).is_err());
+    }
+
+    #[test]
+    fn foreign_xpath_is_refused() {
+        let mut names = Names::default();
+        let path = SelectorText::Key("/soap:Envelope".to_owned());
+        assert!(names.pick(Variable::Xml, Some(&path)).is_err());
+    }
+}

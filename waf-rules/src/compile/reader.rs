@@ -1,0 +1,527 @@
+//! Directives in load order -> drafts, settings, and updates to apply later.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::action_list::{self, Deed, Listed};
+use super::directives::Directive;
+use super::draft::{Actions, Draft, LinkDraft, Place, TargetDraft};
+use super::files;
+use super::names::Names;
+use super::settings;
+use super::update::Update;
+use crate::actions::Support;
+use crate::engine::{Check, Disruptive, Settings};
+use crate::operators::Operator;
+use crate::syntax::{
+    Flaw, Line, Problem, Source, Span, Word, did_you_mean, lines, parse_actions, parse_operator,
+    parse_targets, words,
+};
+use crate::transformations::Transformation;
+
+/// Files that include files that include files…
+const INCLUDE_DEPTH: usize = 16;
+
+/// What `SecDefaultAction` set for a phase.
+#[derive(Debug, Clone)]
+struct Defaults {
+    disruption: Option<Disruptive>,
+    status: Option<u16>,
+    log: bool,
+    audit: bool,
+    pipeline: Vec<Transformation>,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            disruption: None,
+            status: None,
+            log: true,
+            audit: true,
+            pipeline: Vec::new(),
+        }
+    }
+}
+
+/// Everything read so far.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    pub(crate) sources: Vec<Source>,
+    pub(crate) names: Names,
+    pub(crate) settings: Settings,
+    pub(crate) drafts: Vec<Draft>,
+    /// Markers with the number of drafts before them.
+    pub(crate) markers: Vec<(String, usize)>,
+    pub(crate) updates: Vec<(Update, Place)>,
+    pub(crate) problems: Vec<Problem>,
+    pub(crate) warnings: Vec<Problem>,
+    defaults: [Defaults; 5],
+    /// A chain whose next link has not come yet.
+    open: Option<Draft>,
+    ids: HashMap<u64, Place>,
+    /// Directories of the files being read, innermost last.
+    directories: Vec<PathBuf>,
+}
+
+impl Reader {
+    /// Reads a rule file.
+    pub(crate) fn file(&mut self, path: &Path) {
+        let name = path.display().to_string();
+        let read = files::read(path)
+            .and_then(|bytes| String::from_utf8(bytes).map_err(|_| format!("{name} is not UTF-8")));
+        match read {
+            Ok(text) => {
+                let directory = path.parent().unwrap_or(Path::new("")).to_path_buf();
+                self.source(&name, text, directory);
+            }
+            Err(message) => self.problems.push(Problem {
+                file: name,
+                line: 0,
+                column: 1,
+                length: 1,
+                text: String::new(),
+                message,
+                help: None,
+            }),
+        }
+    }
+
+    /// Reads rule text.
+    pub(crate) fn text(&mut self, name: &str, text: String) {
+        self.source(name, text, PathBuf::new());
+    }
+
+    /// Reports a chain that ends before its last link.
+    pub(crate) fn end(&mut self) {
+        if let Some(open) = self.open.take() {
+            let flaw = Flaw::new(
+                open.place.span,
+                "this rule ends in `chain`, but no rule follows",
+            );
+            self.problem(open.place.source, flaw);
+        }
+    }
+
+    pub(crate) fn problem(&mut self, source: usize, flaw: Flaw) {
+        if let Some(source) = self.sources.get(source) {
+            self.problems.push(source.problem(flaw));
+        }
+    }
+
+    pub(crate) fn warning(&mut self, source: usize, flaw: Flaw) {
+        if let Some(source) = self.sources.get(source) {
+            self.warnings.push(source.problem(flaw));
+        }
+    }
+
+    fn source(&mut self, name: &str, text: String, directory: PathBuf) {
+        let source = Source::new(name, text);
+        let lines = lines(&source);
+        self.sources.push(source);
+        self.directories.push(directory);
+        let number = self.sources.len() - 1;
+        for line in &lines {
+            if let Err(flaw) = self.line(number, line) {
+                self.problem(number, flaw);
+            }
+        }
+        self.directories.pop();
+    }
+
+    fn line(&mut self, source: usize, line: &Line) -> Result<(), Flaw> {
+        let words = words(line)?;
+        let Some((name, arguments)) = words.split_first() else {
+            return Ok(());
+        };
+        let span = name.whole(line);
+        let Some((directive, support)) = Directive::from_name(&name.text) else {
+            let help = did_you_mean(&name.text, Directive::names());
+            return Err(Flaw::new(span, format!("unknown directive `{}`", name.text)).help(help));
+        };
+        if self.open.is_some() && !matches!(directive, Directive::SecRule | Directive::SecAction) {
+            self.end();
+        }
+        match support {
+            Support::Ignored(note) => {
+                let message = format!("{} has no effect: {note}", name.text);
+                self.warning(source, Flaw::new(span, message));
+                return Ok(());
+            }
+            Support::Refused(reason) => {
+                let message = format!("{} is not executed: {reason}", name.text);
+                return Err(Flaw::new(span, message));
+            }
+            Support::Runs => {}
+        }
+        let directed = Directed {
+            source,
+            line,
+            span,
+            arguments,
+        };
+        self.directive(directive, &directed)
+    }
+
+    fn directive(&mut self, directive: Directive, at: &Directed<'_>) -> Result<(), Flaw> {
+        match directive {
+            Directive::SecRule => {
+                at.count(2, 3)?;
+                self.rule(at)
+            }
+            Directive::SecAction => {
+                at.count(1, 1)?;
+                let listed = self.listed(at, at.arguments.first(), self.open.is_some())?;
+                self.link(at, listed, Vec::new(), None)
+            }
+            Directive::SecMarker => {
+                at.count(1, 1)?;
+                let name = at.text(0).to_owned();
+                self.markers.push((name, self.drafts.len()));
+                Ok(())
+            }
+            Directive::SecDefaultAction => {
+                at.count(1, 1)?;
+                self.default_action(at)
+            }
+            Directive::Include => {
+                at.count(1, 1)?;
+                self.include(at)
+            }
+            Directive::SecComponentSignature => at.count(1, 1),
+            Directive::SecRuleRemoveById
+            | Directive::SecRuleRemoveByTag
+            | Directive::SecRuleRemoveByMsg
+            | Directive::SecRuleUpdateTargetById
+            | Directive::SecRuleUpdateTargetByTag
+            | Directive::SecRuleUpdateTargetByMsg
+            | Directive::SecRuleUpdateActionById => {
+                let update = Update::read(directive, at, &mut self.names)?;
+                let place = at.place();
+                self.updates.push((update, place));
+                Ok(())
+            }
+            _ => {
+                let arguments: Vec<_> = at.arguments.iter().map(|word| &*word.text).collect();
+                settings::apply(&mut self.settings, directive, &arguments).map_err(|message| {
+                    let span = at
+                        .arguments
+                        .first()
+                        .map_or(at.span, |word| word.whole(at.line));
+                    Flaw::new(span, message)
+                })
+            }
+        }
+    }
+
+    fn include(&mut self, at: &Directed<'_>) -> Result<(), Flaw> {
+        let span = at.argument_span(0);
+        if self.directories.len() >= INCLUDE_DEPTH {
+            return Err(Flaw::new(
+                span,
+                format!("files include each other more than {INCLUDE_DEPTH} deep"),
+            ));
+        }
+        let directory = self.directories.last().cloned().unwrap_or_default();
+        let paths =
+            files::expand(&directory, at.text(0)).map_err(|message| Flaw::new(span, message))?;
+        for path in paths {
+            self.file(&path);
+        }
+        Ok(())
+    }
+
+    fn default_action(&mut self, at: &Directed<'_>) -> Result<(), Flaw> {
+        let listed = self.listed(at, at.arguments.first(), true)?;
+        let phase = listed.phase.unwrap_or(1);
+        let Some(disruptive) = listed.disruptive else {
+            return Err(Flaw::new(
+                at.span,
+                "SecDefaultAction must name a disruptive action, such as pass or deny",
+            ));
+        };
+        if listed.id.is_some() || listed.actions.msg.is_some() || listed.chained {
+            return Err(Flaw::new(
+                at.span,
+                "SecDefaultAction cannot hold id, msg or chain",
+            ));
+        }
+        let defaults = Defaults {
+            disruption: match disruptive {
+                Deed::Do(disruption) => Some(disruption),
+                Deed::Pass | Deed::Block => None,
+            },
+            status: listed.actions.status,
+            log: listed.actions.log,
+            audit: listed.actions.audit,
+            pipeline: listed.local.pipeline,
+        };
+        if let Some(slot) = self.defaults.get_mut(usize::from(phase) - 1) {
+            *slot = defaults;
+        }
+        Ok(())
+    }
+
+    /// Reads an action list; `bare` starts from nothing instead of the phase's defaults.
+    fn listed(
+        &mut self,
+        at: &Directed<'_>,
+        word: Option<&Word>,
+        bare: bool,
+    ) -> Result<Listed, Flaw> {
+        let items = match word {
+            Some(word) => parse_actions(word, at.line)?,
+            None => Vec::new(),
+        };
+        let mut flaws = Vec::new();
+        let mut listed = Listed::default();
+        // The phase decides the defaults that every other action is read on top of.
+        let phases: Vec<_> = items
+            .iter()
+            .filter(|item| item.name.eq_ignore_ascii_case("phase"))
+            .cloned()
+            .collect();
+        action_list::read(&mut self.names, &mut listed, &phases, &mut Vec::new());
+        let phase = listed.phase.unwrap_or(2);
+        if !bare && let Some(defaults) = self.defaults.get(usize::from(phase) - 1) {
+            listed.actions = Actions {
+                log: defaults.log,
+                audit: defaults.audit,
+                status: defaults.status,
+                ..Actions::default()
+            };
+            listed.local.pipeline.clone_from(&defaults.pipeline);
+        }
+        action_list::read(&mut self.names, &mut listed, &items, &mut flaws);
+        for flaw in std::mem::take(&mut listed.warnings) {
+            self.warning(at.source, flaw);
+        }
+        for flaw in flaws {
+            self.problem(at.source, flaw);
+        }
+        Ok(listed)
+    }
+
+    fn rule(&mut self, at: &Directed<'_>) -> Result<(), Flaw> {
+        let [targets, operator, ..] = at.arguments else {
+            return Ok(());
+        };
+        // Everything is read before anything fails, so that one rule reports all its problems.
+        let targets =
+            parse_targets(targets, at.line, false).map(|targets| self.targets(at.source, &targets));
+        let check = self.check(at, operator);
+        let listed = self.listed(at, at.arguments.get(2), self.open.is_some());
+        let (targets, check, listed) = (targets?, check?, listed?);
+        if targets.iter().all(|target| target.excluded) && !targets.is_empty() {
+            return Err(Flaw::new(
+                at.argument_span(0),
+                "the target list leaves out what it never names",
+            ));
+        }
+        self.link(at, listed, targets, Some(check))
+    }
+
+    fn targets(
+        &mut self,
+        source: usize,
+        written: &[crate::syntax::TargetText],
+    ) -> Vec<TargetDraft> {
+        let mut targets = Vec::new();
+        for text in written {
+            match target_draft(&mut self.names, text) {
+                Ok(target) => targets.push(target),
+                Err(flaw) => self.problem(source, flaw),
+            }
+        }
+        targets
+    }
+
+    fn check(&mut self, at: &Directed<'_>, word: &Word) -> Result<Check, Flaw> {
+        let text = parse_operator(word, at.line);
+        let directory = self.directories.last().cloned().unwrap_or_default();
+        let mut read = |path: &str| {
+            if path.contains("://") {
+                return Err("data files are read from disk only".to_owned());
+            }
+            files::read(&directory.join(path))
+        };
+        let operator =
+            Operator::compile(&text.name, &text.argument, &mut read).map_err(|message| {
+                let known = Operator::names().any(|name| name.eq_ignore_ascii_case(&text.name));
+                let span = if known {
+                    text.argument_span
+                } else {
+                    text.name_span
+                };
+                let help = if known {
+                    None
+                } else {
+                    did_you_mean(&text.name, Operator::names())
+                };
+                Flaw::new(span, message).help(help)
+            })?;
+        let mut complaints = Vec::new();
+        let template = operator
+            .takes_macro()
+            .then(|| self.names.template(&text.argument, &mut complaints));
+        for complaint in complaints {
+            let message = format!("{complaint}; it expands to nothing");
+            self.warning(at.source, Flaw::new(text.argument_span, message));
+        }
+        Ok(Check {
+            operator,
+            negated: text.negated,
+            argument: text.argument,
+            template,
+        })
+    }
+
+    /// Adds a link to the open chain, or starts a rule.
+    fn link(
+        &mut self,
+        at: &Directed<'_>,
+        listed: Listed,
+        targets: Vec<TargetDraft>,
+        check: Option<Check>,
+    ) -> Result<(), Flaw> {
+        let chained = listed.chained;
+        let draft = match self.open.take() {
+            Some(mut open) => {
+                let misplaced = listed.id.is_some()
+                    || listed.phase.is_some()
+                    || matches!(listed.disruptive, Some(Deed::Do(_)))
+                    || !matches!(listed.actions.next, super::draft::NextDraft::Following);
+                if misplaced {
+                    let flaw = Flaw::new(
+                        at.span,
+                        "id, phase, skips and disruptive actions belong on the first rule of a chain",
+                    );
+                    self.problem(at.source, flaw);
+                }
+                open.actions.msg = open.actions.msg.or(listed.actions.msg);
+                open.actions.logdata = open.actions.logdata.or(listed.actions.logdata);
+                open.links.push(LinkDraft {
+                    targets,
+                    check,
+                    local: listed.local,
+                });
+                open
+            }
+            None => self.start(at, listed, targets, check)?,
+        };
+        if chained {
+            self.open = Some(draft);
+        } else {
+            self.drafts.push(draft);
+        }
+        Ok(())
+    }
+
+    fn start(
+        &mut self,
+        at: &Directed<'_>,
+        listed: Listed,
+        targets: Vec<TargetDraft>,
+        check: Option<Check>,
+    ) -> Result<Draft, Flaw> {
+        let place = at.place();
+        let phase = listed.phase.unwrap_or(2);
+        let Some(id) = listed.id else {
+            return Err(Flaw::new(at.span, "this rule has no id"));
+        };
+        if let Some(first) = self.ids.insert(id, place)
+            && let Some(source) = self.sources.get(first.source)
+        {
+            let line = source.line_of(first.span.start);
+            let flaw = Flaw::new(at.span, format!("rule {id} exists already"))
+                .help(Some(format!("first defined at {}:{line}", source.name)));
+            self.problem(at.source, flaw);
+        }
+        let mut actions = listed.actions;
+        let default = self
+            .defaults
+            .get(usize::from(phase) - 1)
+            .and_then(|defaults| defaults.disruption.clone());
+        actions.disruption = match listed.disruptive {
+            Some(Deed::Do(disruption)) => Some(disruption),
+            Some(Deed::Pass) => None,
+            Some(Deed::Block) | None => default,
+        };
+        let source = self.sources.get(at.source);
+        Ok(Draft {
+            id,
+            phase,
+            links: vec![LinkDraft {
+                targets,
+                check,
+                local: listed.local,
+            }],
+            actions,
+            file: source.map_or_else(|| "".into(), |source| source.name.clone()),
+            line: source.map_or(0, |source| source.line_of(place.span.start)),
+            place,
+        })
+    }
+}
+
+/// A directive being read.
+pub(crate) struct Directed<'a> {
+    pub(crate) source: usize,
+    pub(crate) line: &'a Line,
+    /// The directive's name.
+    pub(crate) span: Span,
+    pub(crate) arguments: &'a [Word],
+}
+
+impl Directed<'_> {
+    pub(crate) fn place(&self) -> Place {
+        Place {
+            source: self.source,
+            span: self.span,
+        }
+    }
+
+    pub(crate) fn text(&self, argument: usize) -> &str {
+        self.arguments
+            .get(argument)
+            .map_or("", |word| word.text.as_str())
+    }
+
+    pub(crate) fn argument_span(&self, argument: usize) -> Span {
+        self.arguments
+            .get(argument)
+            .map_or(self.span, |word| word.whole(self.line))
+    }
+
+    pub(crate) fn count(&self, least: usize, most: usize) -> Result<(), Flaw> {
+        let count = self.arguments.len();
+        if (least..=most).contains(&count) {
+            return Ok(());
+        }
+        let expected = if least == most {
+            least.to_string()
+        } else {
+            format!("{least} to {most}")
+        };
+        Err(Flaw::new(
+            self.span,
+            format!("expected {expected} arguments, found {count}"),
+        ))
+    }
+}
+
+/// The target `text` means.
+pub(crate) fn target_draft(
+    names: &mut Names,
+    text: &crate::syntax::TargetText,
+) -> Result<TargetDraft, Flaw> {
+    let flaw = |(message, help)| Flaw::new(text.span, message).help(help);
+    let variable = Names::variable(&text.name).map_err(flaw)?;
+    let pick = names.pick(variable, text.selector.as_ref()).map_err(flaw)?;
+    Ok(TargetDraft {
+        variable,
+        pick,
+        counted: text.counted,
+        excluded: text.excluded,
+    })
+}

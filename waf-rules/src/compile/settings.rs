@@ -1,0 +1,112 @@
+//! Directives that set one thing.
+
+use super::directives::Directive;
+use crate::engine::{EngineMode, Settings};
+
+/// Most bytes any body limit may ask for.
+const BODY_LIMIT: usize = 1 << 30;
+
+/// Applies a setting directive with its arguments.
+///
+/// # Errors
+/// What is wrong with the argument.
+pub(crate) fn apply(
+    settings: &mut Settings,
+    directive: Directive,
+    arguments: &[&str],
+) -> Result<(), String> {
+    let first = arguments.first().copied().unwrap_or("");
+    match directive {
+        Directive::SecRuleEngine => settings.engine = engine_mode(first)?,
+        Directive::SecRequestBodyAccess => settings.request_body_access = switch(first)?,
+        Directive::SecResponseBodyAccess => settings.response_body_access = switch(first)?,
+        Directive::SecRequestBodyLimit => {
+            settings.request_body_limit = Some(count(first, BODY_LIMIT)?);
+        }
+        Directive::SecRequestBodyNoFilesLimit => {
+            settings.request_body_no_files_limit = Some(count(first, BODY_LIMIT)?);
+        }
+        Directive::SecResponseBodyLimit => {
+            settings.response_body_limit = count(first, BODY_LIMIT)?;
+        }
+        Directive::SecRequestBodyLimitAction => {
+            settings.request_body_partial = limit_action(first)?;
+        }
+        Directive::SecResponseBodyLimitAction => {
+            settings.response_body_partial = limit_action(first)?;
+        }
+        Directive::SecResponseBodyMimeType => {
+            settings.response_body_types = arguments
+                .iter()
+                .flat_map(|word| word.split_whitespace())
+                .map(str::to_owned)
+                .collect();
+        }
+        Directive::SecResponseBodyMimeTypesClear => settings.response_body_types.clear(),
+        Directive::SecRequestBodyJsonDepthLimit => settings.json_depth = count(first, 10_000)?,
+        Directive::SecArgumentsLimit => settings.arguments = count(first, 100_000)?,
+        Directive::SecUploadFileLimit => settings.upload_files = count(first, 10_000)?,
+        Directive::SecArgumentSeparator => match first.as_bytes() {
+            [separator] => settings.argument_separator = *separator,
+            _ => return Err("expected one character".to_owned()),
+        },
+        Directive::SecCookieFormat if first != "0" => {
+            return Err("only format 0 (Netscape cookies) is served".to_owned());
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// On, Off or DetectionOnly.
+pub(crate) fn engine_mode(text: &str) -> Result<EngineMode, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "on" => Ok(EngineMode::On),
+        "off" => Ok(EngineMode::Off),
+        "detectiononly" => Ok(EngineMode::DetectionOnly),
+        _ => Err("expected On, Off or DetectionOnly".to_owned()),
+    }
+}
+
+/// On or Off.
+pub(crate) fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("expected On or Off".to_owned()),
+    }
+}
+
+/// True for ProcessPartial.
+fn limit_action(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "reject" => Ok(false),
+        "processpartial" => Ok(true),
+        _ => Err("expected Reject or ProcessPartial".to_owned()),
+    }
+}
+
+fn count(text: &str, most: usize) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(count) if count <= most => Ok(count),
+        Ok(_) => Err(format!("the most is {most}")),
+        Err(_) => Err("expected a number".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_checked() {
+        let mut settings = Settings::default();
+        let mut set = |directive, value: &str| apply(&mut settings, directive, &[value]);
+        assert!(set(Directive::SecRuleEngine, "detectiononly").is_ok());
+        assert!(set(Directive::SecRuleEngine, "Maybe").is_err());
+        assert!(set(Directive::SecRequestBodyLimit, "-1").is_err());
+        assert!(set(Directive::SecArgumentSeparator, "&&").is_err());
+        assert!(set(Directive::SecCookieFormat, "1").is_err());
+        assert_eq!(settings.engine, EngineMode::DetectionOnly);
+    }
+}

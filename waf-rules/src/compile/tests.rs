@@ -1,0 +1,106 @@
+//! What loads, what does not, and where the caret stands.
+
+use super::*;
+
+fn problems(text: &str) -> Vec<String> {
+    match Loader::new().text("t.conf", text).load() {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.iter().map(show).collect(),
+    }
+}
+
+fn warnings(text: &str) -> Vec<String> {
+    let loaded = Loader::new().text("t.conf", text).load().unwrap();
+    loaded.warnings.iter().map(show).collect()
+}
+
+fn show(problem: &Problem) -> String {
+    let caret = problem
+        .text
+        .get(problem.column - 1..problem.column - 1 + problem.length)
+        .unwrap_or("?");
+    let help = problem.help.as_deref().unwrap_or("-");
+    format!("{} <{caret}> {} ({help})", problem.line, problem.message)
+}
+
+#[test]
+fn every_problem_is_reported_with_its_place() {
+    let found = problems(
+        "SecRul ARGS \"@rx a\" \"id:1\"\n\
+         SecRule ARGZ \"@rx a\" \"id:2,denny\"\n\
+         SecRule ARGS \"@rxx a\" \\\n    \"id:3,t:lowercse\"\n\
+         SecRule ARGS \"@rx a\"\n\
+         SecRule GEO:x \"@rx a\" \"id:4,exec:/bin/x\"\n",
+    );
+    assert_eq!(
+        found,
+        [
+            "1 <SecRul> unknown directive `SecRul` (did you mean `SecRule`?)",
+            "2 <ARGZ> unknown variable `ARGZ` (did you mean `ARGS`?)",
+            "2 <denny> unknown action `denny` (did you mean `deny`?)",
+            "4 <t:lowercse> unknown transformation `lowercse` (did you mean `lowercase`?)",
+            "3 <@rxx> unknown operator @rxx (did you mean `rx`?)",
+            "5 <SecRule> this rule has no id (-)",
+            "6 <GEO:x> GEO is not served: there is no @geoLookup here (-)",
+            "6 <exec:/bin/x> exec is not executed: rules cannot start programs or scripts (-)",
+        ]
+    );
+}
+
+#[test]
+fn an_identifier_twice_names_the_first_place() {
+    let found = problems("SecAction \"id:1\"\nSecAction \"id:1\"");
+    assert_eq!(
+        found,
+        ["2 <SecAction> rule 1 exists already (first defined at t.conf:1)"]
+    );
+}
+
+#[test]
+fn a_chain_without_an_end_is_an_error() {
+    assert_eq!(
+        problems("SecRule ARGS a \"id:1,chain\"\nSecMarker x"),
+        ["1 <SecRule> this rule ends in `chain`, but no rule follows (-)"]
+    );
+    assert_eq!(problems("SecRule ARGS a \"id:1,chain\"").len(), 1);
+    assert_eq!(
+        problems("SecRule ARGS a \"id:1,chain\"\nSecRule ARGS b \"deny\"").len(),
+        1
+    );
+}
+
+#[test]
+fn what_has_no_effect_says_so() {
+    assert_eq!(
+        warnings("SecAuditEngine On\nSecAction \"id:1,pause:3\""),
+        [
+            "1 <SecAuditEngine> SecAuditEngine has no effect: the host writes the decision record (-)",
+            "2 <pause:3> pause has no effect: no current engine acts on it (-)",
+        ]
+    );
+    assert_eq!(
+        warnings("SecRuleRemoveById 77"),
+        ["1 <SecRuleRemoveById> no rule is meant by this directive (-)"]
+    );
+    assert_eq!(warnings("SecAction \"id:1,skipAfter:X\"").len(), 1);
+}
+
+#[test]
+fn rules_are_counted_after_removals() {
+    let loaded = Loader::new()
+        .text(
+            "t.conf",
+            "SecRuleRemoveById 2-3\nSecAction id:1\nSecAction id:2\nSecAction id:3\nSecAction id:4",
+        )
+        .load()
+        .unwrap();
+    assert_eq!(loaded.rules.rule_count(), 2);
+    assert_eq!(loaded.rules.rule_ids().collect::<Vec<_>>(), [1, 4]);
+}
+
+#[test]
+fn a_missing_file_is_a_problem_not_a_panic() {
+    let outcome = Loader::new().file(Path::new("/nonexistent/x.conf")).load();
+    assert_eq!(outcome.unwrap_err().len(), 1);
+    assert_eq!(problems("Include nowhere/*.conf").len(), 1);
+}

@@ -1,0 +1,62 @@
+//! Entry points of the fuzz targets: each checks one promise of this crate and panics where it is
+//! broken. They are ordinary functions so that tests run them too; nothing else calls them.
+
+mod exchange;
+
+pub use exchange::{
+    Verdict, cookies, json, multipart, seclang, transaction, uri, urlencoded, xml,
+};
+
+use crate::byteset::ByteSet;
+use crate::libinjection;
+use crate::operators::Operator;
+use crate::regex::Pattern;
+use crate::transformations::Transformation;
+
+/// A prefilter may only err towards "maybe": where `pattern` matches `value`, it admits `value`.
+pub fn prefilter_agrees(pattern: &str, value: &[u8]) {
+    let mut no_files = |_: &str| Err(String::new());
+    let Ok(operator) = Operator::compile("rx", pattern, &mut no_files) else {
+        return;
+    };
+    if let Some(filter) = operator.prefilter() {
+        let matched = operator.matches(value, pattern.as_bytes(), None);
+        assert!(
+            !matched || filter.admits(value),
+            "{pattern:?} {}",
+            value.escape_ascii()
+        );
+    }
+}
+
+/// Asking for a match and asking where it is are the same question.
+pub fn captures_agree(pattern: &str, value: &[u8]) {
+    if let Ok(pattern) = Pattern::new(pattern) {
+        let found = pattern.captures_at(value, 0, |_, _| {});
+        assert_eq!(found.is_some(), pattern.is_match(value));
+    }
+}
+
+/// Every transformation tells the truth about whether it changed the value, and leaves alone what its
+/// triggers say it leaves alone.
+pub fn transformations_keep_their_word(value: &[u8]) {
+    let present = ByteSet::of(value);
+    let mut out = Vec::new();
+    for transformation in Transformation::all() {
+        let changed = transformation.apply(value, &mut out);
+        assert_eq!(changed, out != value, "{transformation:?}");
+        assert!(
+            !changed || !transformation.leaves_alone(present),
+            "{transformation:?}"
+        );
+    }
+}
+
+/// The quick looks before libinjection hide nothing it would find.
+pub fn libinjection_quick_look_agrees(value: &[u8]) {
+    assert!(
+        libinjection::quick_look_agrees(value),
+        "{}",
+        value.escape_ascii()
+    );
+}
