@@ -126,7 +126,10 @@ fn arrived(session: &Session) -> (Arc<Connection>, Option<Head>) {
         |info| info.connection().clone(),
     );
     if !session.is_http2() {
-        return (connection, info.and_then(|info| info.take_head()));
+        return (
+            connection,
+            info.and_then(edge_conn::ConnectionInfo::take_head),
+        );
     }
     let request = session.req_header();
     let target = request

@@ -11,6 +11,7 @@ use super::decode::decode_limits;
 use super::hold::Hold;
 use super::intercept::Handle;
 use crate::stages::inspect;
+use crate::stages::waf::Inspection;
 
 /// Runs phase 3 on a response head that is about to be written.
 ///
@@ -77,11 +78,7 @@ fn refuse(ctx: &mut Context, refusal: Refusal) -> Result<()> {
 
 /// Holds the response if the rules want its body.
 fn hold(session: &mut Session, response: &ResponseHeader, ctx: &mut Context) {
-    let Some(limit) = ctx
-        .inspection
-        .as_ref()
-        .and_then(|inspection| inspection.holds_response())
-    else {
+    let Some(limit) = ctx.inspection.as_ref().and_then(Inspection::holds_response) else {
         return;
     };
     let Some(route) = &ctx.route else { return };
