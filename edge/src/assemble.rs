@@ -202,7 +202,7 @@ fn profile_state(profile: &Profile, rules: &mut RuleSets) -> Result<ProfileState
     let waf = match waf.mode {
         Mode::Off => None,
         mode => Some(Waf {
-            rules: rules.load(&waf.rules)?,
+            rules: rules.load(waf)?,
             mode,
             on_fault: waf.on_fault,
         }),

@@ -1,8 +1,10 @@
 //! Loads the rule sets of profiles; equal settings share one set.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use edge_config::{Origin, Waf};
 use edge_core::{Diagnostic, Level, Position};
 use waf_rules::spec::{RulesSpec, Source};
 use waf_rules::{Loader, Problem, RuleSet};
@@ -22,13 +24,14 @@ impl RuleSets {
     ///
     /// # Errors
     /// Every mistake in its files.
-    pub(crate) fn load(&mut self, spec: &RulesSpec) -> Result<Arc<RuleSet>, Vec<Diagnostic>> {
+    pub(crate) fn load(&mut self, waf: &Waf) -> Result<Arc<RuleSet>, Vec<Diagnostic>> {
+        let spec = &waf.rules;
         if let Some((_, rules)) = self.sets.iter().find(|(known, _)| known == spec) {
             return Ok(rules.clone());
         }
         let mut loader = Loader::new();
         for source in spec.sources() {
-            loader = self.add(loader, source);
+            loader = self.add(loader, source, &waf.origins);
         }
         let loaded = loader
             .load()
@@ -40,9 +43,20 @@ impl RuleSets {
         Ok(rules)
     }
 
-    fn add(&mut self, loader: Loader, source: Source<'_>) -> Loader {
+    fn add(
+        &mut self,
+        loader: Loader,
+        source: Source<'_>,
+        origins: &BTreeMap<&'static str, Origin>,
+    ) -> Loader {
         match source {
-            Source::Directives { name, text } => loader.text(name, &text),
+            Source::Directives { name, text } => match origins.get(name) {
+                // Empty lines in front make the text's own lines those of the file it stands in.
+                Some(Origin { file, lines_before }) => {
+                    loader.text(file, &format!("{}{text}", "\n".repeat(*lines_before)))
+                }
+                None => loader.text(name, &text),
+            },
             Source::Baseline => loader.baseline(),
             Source::FirstOf(files) => {
                 // A file that is missing is reported by the loader, by the name asked for first.
