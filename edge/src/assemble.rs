@@ -15,6 +15,7 @@ use edge_config::{BodyLimits, HostHeader, Policy, Profile, Protocol, RouteQuery,
 use edge_conn::gate::HeadLimits;
 use edge_core::{Diagnostic, Exchange, Head, Mode, Refusal};
 
+use crate::proxy::hold::HoldLimits;
 use crate::rules::RuleSets;
 use crate::stages::waf::Waf;
 use crate::upstreams::{Balance, Dial, Ejection, Group, Server, Settings};
@@ -55,8 +56,8 @@ pub(crate) struct RouteState {
 pub(crate) struct ProfileState {
     /// Bounds of the request body.
     pub(crate) body: BodyLimits,
-    /// Bytes of a response that are held at most.
-    pub(crate) hold: usize,
+    /// How much of a response is held, and how long.
+    pub(crate) hold: HoldLimits,
     /// The rule engine; `None` if it is off.
     pub(crate) waf: Option<Waf>,
 }
@@ -169,6 +170,15 @@ impl Gateway {
         self.rule_count
     }
 
+    /// Idle connections to servers that one worker keeps at most.
+    pub(crate) fn keepalive(&self) -> usize {
+        self.policy
+            .upstreams()
+            .values()
+            .map(|upstream| upstream.keepalive())
+            .sum()
+    }
+
     /// Every upstream group, to be resolved.
     pub(crate) fn upstreams(&self) -> &[Arc<UpstreamState>] {
         &self.upstreams
@@ -198,7 +208,7 @@ impl Gateway {
 }
 
 fn profile_state(profile: &Profile, rules: &mut RuleSets) -> Result<ProfileState, Vec<Diagnostic>> {
-    let waf = profile.waf();
+    let (waf, response) = (profile.waf(), profile.response());
     let waf = match waf.mode {
         Mode::Off => None,
         mode => Some(Waf {
@@ -209,7 +219,10 @@ fn profile_state(profile: &Profile, rules: &mut RuleSets) -> Result<ProfileState
     };
     Ok(ProfileState {
         body: profile.body(),
-        hold: profile.response().inspect,
+        hold: HoldLimits {
+            bytes: response.inspect,
+            deadline: response.deadline,
+        },
         waf,
     })
 }

@@ -209,6 +209,7 @@ async fn serve(
     // Tries are counted by `proxy::upstream`, which also knows the budget.
     let conf = ServerConf {
         max_retries: MAX_TRIES,
+        upstream_keepalive_pool_size: shared.gateway().keepalive(),
         ..ServerConf::default()
     };
     let mut proxy = pingora::proxy::HttpProxy::new(Proxy { shared }, Arc::new(conf));

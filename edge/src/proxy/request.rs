@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use edge_conn::gate;
 use edge_core::{Connection, Decision, Exchange, Head, Layer, Refusal, Verdict, Version};
 use http::header;
 use pingora::proxy::Session;
@@ -13,6 +15,7 @@ use super::body::{CLIENT_GONE, Source};
 use super::intercept::Handle;
 use super::stream::{self, Upgrade};
 use super::{Context, answer};
+use crate::assemble::Gateway;
 use crate::pipeline::{self, Admitted, Refused};
 use crate::serve::Shared;
 
@@ -28,7 +31,7 @@ pub(super) async fn admit(
     if let Some(head) = &exchange.head {
         exchange.client = gateway.client(exchange.connection.client, head);
     }
-    let refused = match prepare(session, &exchange) {
+    let refused = match prepare(&gateway, session, &exchange) {
         Ok(()) => {
             let mut body = Source::Client(session);
             let admitted = pipeline::admit(
@@ -99,11 +102,20 @@ pub(super) fn count_body(body: Option<&Bytes>, ctx: &mut Context) -> Result<()> 
     Ok(())
 }
 
-/// Takes a bogus `Upgrade` off before anything acts on it.
-fn prepare(session: &mut Session, exchange: &Exchange) -> Result<(), Refusal> {
+/// What must hold before the pipeline: an HTTP/2 head that reads as one HTTP/1 head, and no bogus
+/// `Upgrade`.
+fn prepare(gateway: &Gateway, session: &mut Session, exchange: &Exchange) -> Result<(), Refusal> {
     let Some(head) = &exchange.head else {
         return Err(Refusal::new(400, "malformed request head"));
     };
+    if head.version() == Version::Http2 {
+        gate::check(head, &gateway.head_limits())
+            .map_err(|reason| Refusal::new(reason.status(), reason.name()))?;
+        // pingora has no clock for clients that stop reading an HTTP/2 stream.
+        session
+            .downstream_session
+            .set_write_timeout(Some(HTTP2_WRITE_PATIENCE));
+    }
     if stream::upgrade(head)? == Upgrade::Bogus {
         session.req_header_mut().remove_header(&header::UPGRADE);
     }
@@ -153,3 +165,5 @@ fn arrived(session: &Session) -> (Arc<Connection>, Option<Head>) {
     );
     (connection, Some(head))
 }
+
+const HTTP2_WRITE_PATIENCE: Duration = Duration::from_secs(60);

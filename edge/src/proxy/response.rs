@@ -8,7 +8,7 @@ use pingora::{Error, ErrorType, Result};
 
 use super::Context;
 use super::decode::decode_limits;
-use super::hold::Hold;
+use super::hold::{Hold, HoldLimits};
 use super::intercept::Handle;
 use crate::stages::inspect;
 use crate::stages::waf::Inspection;
@@ -85,7 +85,7 @@ fn hold(session: &mut Session, response: &ResponseHeader, ctx: &mut Context) {
     let Some(mode) = route.profile.waf.as_ref().map(|waf| waf.mode) else {
         return;
     };
-    if response.status.as_u16() == 101 || never_ends(response) {
+    if response.status.as_u16() == 101 || never_ends(response) || route.profile.hold.bytes == 0 {
         return;
     }
     let Some(inspection) = ctx.inspection.take() else {
@@ -95,11 +95,15 @@ fn hold(session: &mut Session, response: &ResponseHeader, ctx: &mut Context) {
         .headers
         .get(header::CONTENT_ENCODING)
         .map(|v| v.as_bytes().to_vec());
-    let limit = limit.min(route.profile.hold);
+    let HoldLimits { bytes, deadline } = route.profile.hold;
+    let limits = HoldLimits {
+        bytes: bytes.min(limit),
+        deadline,
+    };
     let hold = Hold::new(
         inspection,
         mode,
-        limit,
+        limits,
         decode_limits(&route.profile.body),
         encoding,
     );
