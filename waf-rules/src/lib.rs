@@ -20,6 +20,8 @@ mod compile;
 #[cfg(test)]
 mod conformance;
 mod engine;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
 pub mod fuzzing;
 mod libinjection;
 mod operators;

@@ -274,10 +274,12 @@ fn is_plain_value(text: &str) -> bool {
         && !text.contains(char::is_control)
 }
 
-/// What every rule set relies on: bodies are read, JSON and XML are parsed as what they are, and a
-/// body that cannot be parsed is refused, because a lenient application might still read it. The
-/// identifiers are those that `ModSecurity`'s users know these rules by.
-const DEFAULTS: &str = r#"SecRequestBodyAccess On
+/// What every rule set relies on: bodies are read, JSON and XML are parsed as what they are, and what
+/// cannot be parsed or is too much to inspect is refused, because a lenient application might still
+/// read it. The identifiers are those that `ModSecurity`'s users know these rules by.
+const DEFAULTS: &str = r#"SecRuleEngine On
+SecRequestBodyAccess On
+SecArgumentsLimit 1000
 SecRule REQUEST_HEADERS:Content-Type "@rx ^(?:application|text)/(?:[a-z0-9.-]+\+)?xml\b" \
     "id:200000,phase:1,pass,t:none,t:lowercase,nolog,ctl:requestBodyProcessor=XML"
 SecRule REQUEST_HEADERS:Content-Type "@rx ^application/(?:[a-z0-9.-]+\+)?json\b" \
@@ -288,6 +290,9 @@ SecRule REQBODY_ERROR "!@eq 0" \
 SecRule MULTIPART_STRICT_ERROR "!@eq 0" \
     "id:200003,phase:2,deny,status:400,t:none,log,severity:CRITICAL,\
     msg:'The multipart body is not strictly well-formed'"
+SecRule &ARGS "@ge 1000" \
+    "id:200007,phase:2,deny,status:400,t:none,log,severity:CRITICAL,\
+    msg:'More arguments than can be inspected'"
 "#;
 
 #[cfg(test)]

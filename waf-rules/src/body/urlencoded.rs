@@ -23,10 +23,10 @@ pub(crate) struct Urlencoded {
 pub(crate) fn parse(input: &[u8], separator: u8, sink: &mut Sink<'_>) -> Urlencoded {
     let mut outcome = Urlencoded::default();
     let (mut name_buffer, mut value_buffer) = (Vec::new(), Vec::new());
-    let input = input.strip_suffix(&[separator]).unwrap_or(input);
     if input.is_empty() {
         return outcome;
     }
+    let input = input.strip_suffix(&[separator]).unwrap_or(input);
     for piece in input.split(|byte| *byte == separator) {
         let (name, value) = split_pair(piece);
         let name = decoded(name, &mut name_buffer, &mut outcome.invalid_escape);
@@ -84,6 +84,13 @@ mod tests {
             assert_eq!(found, pairs(expected), "{input}");
             assert_eq!(outcome, Urlencoded::default(), "{input}");
         }
+    }
+
+    /// Found by fuzzing: the separator was taken for the end of nothing.
+    #[test]
+    fn a_lone_separator_is_one_argument_without_a_name() {
+        let (found, _) = collect(|sink| parse(b"&", b'&', sink));
+        assert_eq!(found, pairs(&[("", "")]));
     }
 
     #[test]

@@ -1,0 +1,254 @@
+//! Targets over what a request carries, and over whole requests and rule files.
+//!
+//! Each may only panic where a parser broke a promise its module makes: that nothing is lost, nothing
+//! grows, and everything stays inside its limits.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::ControlFlow;
+use std::sync::{Arc, LazyLock};
+use std::time::SystemTime;
+
+use crate::body::{cookies as cookie, json as js, multipart as mp, uri as target};
+use crate::body::{urlencoded as form, xml as markup};
+use crate::{Loader, Origin, Outcome, RequestLine, RuleSet};
+
+/// What [`json`] made of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is JSON.
+    Accepted,
+    /// It is not.
+    Refused,
+    /// It may be, but a limit was met first.
+    Limited,
+}
+
+/// Decoding never grows, and splitting loses no pair.
+pub fn urlencoded(data: &[u8]) {
+    let (mut pairs, mut bytes) = (0, 0);
+    let outcome = form::parse(data, b'&', &mut |name, value| {
+        pairs += 1;
+        bytes += name.len() + value.len();
+        ControlFlow::Continue(())
+    });
+    let separators = data.iter().filter(|byte| **byte == b'&').count();
+    let trailing = usize::from(data.ends_with(b"&"));
+    assert!(!outcome.stopped);
+    assert!(bytes <= data.len());
+    assert_eq!(
+        pairs,
+        if data.is_empty() {
+            0
+        } else {
+            separators + 1 - trailing
+        }
+    );
+}
+
+/// The first line is the Content-Type. Contents never overlap, and a cut body is no error.
+pub fn multipart(data: &[u8]) {
+    let (content_type, body) = split_line(data);
+    let limits = mp::Limits {
+        parts: 64,
+        ..mp::Limits::default()
+    };
+    let whole = mp::parse(content_type, body, limits);
+    let values: usize = whole.fields.iter().map(|field| field.value.len()).sum();
+    let contents: usize = whole.files.iter().map(|file| file.content.len()).sum();
+    // A part can be a field and a file at once.
+    assert!(values <= body.len() && contents <= body.len());
+    assert!(whole.files.iter().all(|file| !file.file_names.is_empty()));
+    assert!(
+        whole
+            .files
+            .iter()
+            .all(|file| file.content.end <= body.len())
+    );
+    assert!(whole.fields.len().max(whole.files.len()) <= limits.parts + 1);
+    assert!(whole.part_headers.len() <= limits.parts * limits.part_headers);
+    let partial = mp::parse(
+        content_type,
+        body,
+        mp::Limits {
+            partial: true,
+            ..limits
+        },
+    );
+    assert!(partial.error.is_none_or(|error| !error.at_end));
+    if whole.error.is_none() && !whole.flags.strict_error() {
+        assert_eq!(whole.fields, partial.fields);
+        assert_eq!(whole.files, partial.files);
+    }
+}
+
+/// Stays inside its limits under both namings, which agree on what is JSON.
+pub fn json(data: &[u8]) -> Verdict {
+    let limits = js::Limits {
+        depth: 100,
+        arguments: 500,
+        name_bytes: 1 << 16,
+    };
+    let read = |naming| {
+        let (mut pairs, mut names, mut values) = (0, 0, 0);
+        let outcome = js::parse(data, limits, naming, &mut |name, value| {
+            pairs += 1;
+            names += name.len();
+            values += value.len();
+            ControlFlow::Continue(())
+        });
+        assert!(pairs <= limits.arguments && names <= limits.name_bytes);
+        (outcome, values)
+    };
+    let (outcome, values) = read(js::Naming::ModSecurity);
+    assert!(values <= data.len());
+    let limited = |error: &crate::body::BodyError| {
+        matches!(
+            error.reason,
+            "JSON is too deep" | "too many JSON arguments" | "JSON names are too long"
+        )
+    };
+    match outcome {
+        Ok(()) => Verdict::Accepted,
+        Err(error) if limited(&error) => Verdict::Limited,
+        Err(error) => {
+            assert!(error.offset <= data.len());
+            let (coraza, _) = read(js::Naming::Coraza);
+            assert!(coraza.is_err_and(|other| other == error || limited(&other)));
+            Verdict::Refused
+        }
+    }
+}
+
+/// No entity makes a document grow, and a broken one is still inspected.
+pub fn xml(data: &[u8]) {
+    let limits = markup::Limits::default();
+    let xml = markup::parse(data, limits);
+    let attributes: usize = xml.attributes.iter().map(Vec::len).sum();
+    // ISO-8859-1 doubles its upper half; the raw rest repeats what a broken construct gave already.
+    assert!(xml.text.len() + attributes <= 4 * data.len());
+    assert!(xml.attributes.len() <= limits.attributes);
+    assert!(xml.error.is_some() || !data.is_empty());
+}
+
+/// Every byte but the separators and the blanks before names reaches the sink.
+pub fn cookies(data: &[u8]) {
+    let is_kept = |byte: &&u8| !matches!(byte, b';' | b'=' | b' ' | b'\t'..=b'\r');
+    let mut kept = 0;
+    let whole = cookie::parse(data, &mut |name, value| {
+        kept += name.iter().chain(value).filter(is_kept).count();
+        ControlFlow::Continue(())
+    });
+    assert!(whole);
+    assert_eq!(kept, data.iter().filter(is_kept).count());
+}
+
+/// Splitting keeps every byte; decoding never grows and finds a bad escape only where a `%` is.
+pub fn uri(data: &[u8]) {
+    let uri = target::parse(data);
+    assert_eq!(uri.raw, data);
+    let query = uri.query.map_or(0, |query| query.len() + 1);
+    let fragment = uri.fragment.map_or(0, |fragment| fragment.len() + 1);
+    assert_eq!(uri.relative.len(), uri.path.len() + query);
+    assert!(uri.relative.len() + fragment <= data.len());
+    assert!(uri.authority.is_some() || uri.relative.len() + fragment == data.len());
+    let mut path = Vec::new();
+    let bad = target::percent_decode(uri.path, &mut path);
+    assert!(path.len() <= uri.path.len());
+    assert!(!bad || uri.path.contains(&b'%'));
+    assert!(target::basename(&path).is_none_or(|name| !name.contains(&b'/')));
+}
+
+/// A rule file either loads or has problems to show.
+pub fn seclang(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Err(problems) = Loader::new().text("fuzz.conf", &text).load() {
+        assert!(!problems.is_empty());
+    }
+}
+
+/// One request through a small rule set: request line, headers, an empty line, the body.
+pub fn transaction(data: &[u8]) {
+    let first = run(data);
+    assert_eq!(first, run(data), "the same request was judged differently");
+}
+
+/// Touches every collection the parsers fill, with the operators that have fast paths.
+const RULES: &str = r#"
+SecRuleEngine On
+SecRequestBodyAccess On
+SecRule REQUEST_HEADERS:Content-Type "@rx ^application/json" "id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=JSON"
+SecRule REQUEST_HEADERS:Content-Type "@rx ^(?:application|text)/xml" "id:2,phase:1,pass,nolog,ctl:requestBodyProcessor=XML"
+SecRule REQBODY_ERROR "!@eq 0" "id:3,phase:2,deny,status:400,log"
+SecRule MULTIPART_STRICT_ERROR "!@eq 0" "id:4,phase:2,deny,status:400,log"
+SecRule ARGS|ARGS_NAMES|REQUEST_COOKIES|REQUEST_COOKIES_NAMES|FILES|XML:/*|XML://@* "@rx (?i)<script[^>]*>" "id:5,phase:2,pass,log,capture,t:none,t:urlDecodeUni,t:htmlEntityDecode,setvar:tx.score=+5,logdata:'%{TX.0} in %{MATCHED_VAR_NAME}'"
+SecRule ARGS|REQUEST_URI_RAW|REQUEST_HEADERS "@pm union select sleep( /etc/passwd ../" "id:6,phase:2,pass,log,t:none,t:lowercase,t:normalizePath,chain"
+    SecRule MATCHED_VARS "@rx (?:union\s+select|/etc/|\.\./)" "setvar:tx.score=+3"
+SecRule ARGS "@detectSQLi" "id:7,phase:2,pass,log,setvar:tx.score=+5,multiMatch,t:none,t:urlDecode,t:replaceComments"
+SecRule TX:score "@ge 5" "id:8,phase:2,deny,status:403,log,msg:'score %{tx.score}'"
+"#;
+
+#[expect(clippy::expect_used, reason = "the rules stand above")]
+static RULE_SET: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
+    let loaded = Loader::new().text("fuzz.conf", RULES).load();
+    Arc::new(loaded.expect("the rules of the target load").rules)
+});
+
+fn run(data: &[u8]) -> Vec<String> {
+    let (line, mut rest) = split_line(data);
+    let mut words = line.splitn(2, |byte| *byte == b' ');
+    let line = RequestLine {
+        method: words.next().unwrap_or_default(),
+        target: words.next().unwrap_or_default(),
+        protocol: b"HTTP/1.1",
+    };
+    let mut headers = Vec::new();
+    while !rest.is_empty() {
+        let (header, after) = split_line(rest);
+        rest = after;
+        let mut halves = header.splitn(2, |byte| *byte == b':');
+        match (halves.next(), halves.next()) {
+            (Some(name), Some(value)) => headers.push((name, value.trim_ascii())),
+            _ => break,
+        }
+    }
+    let origin = Origin {
+        client: SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000)),
+        server: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
+    };
+    let mut transaction = RULE_SET.begin(origin, "fuzz", SystemTime::UNIX_EPOCH);
+    let refused = transaction
+        .request_headers(line, headers.into_iter())
+        .is_some()
+        || transaction.request_body(rest, true).is_some();
+    let Outcome { matches, .. } = transaction.finish();
+    let mut seen: Vec<String> = matches.iter().map(|hit| format!("{hit:?}")).collect();
+    seen.push(refused.to_string());
+    seen
+}
+
+/// Everything up to the first line feed, and everything behind it.
+fn split_line(data: &[u8]) -> (&[u8], &[u8]) {
+    let mut halves = data.splitn(2, |byte| *byte == b'\n');
+    let line = halves.next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    (line, halves.next().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_target_runs_on_nothing_and_on_noise() {
+        let noise: Vec<u8> = (0..=255).collect();
+        for data in [b"".as_slice(), &noise] {
+            urlencoded(data);
+            multipart(data);
+            json(data);
+            xml(data);
+            cookies(data);
+            uri(data);
+            seclang(data);
+        }
+    }
+}
