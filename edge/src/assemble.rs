@@ -11,9 +11,7 @@ use std::time::Instant;
 
 use edge_audit::Metrics;
 use edge_audit::metrics::{RouteMetrics, RuleMetrics, UpstreamMetrics};
-use edge_config::{
-    BodyLimits, HostHeader, Policy, Profile, Protocol, RouteQuery, Upstream,
-};
+use edge_config::{BodyLimits, HostHeader, Policy, Profile, Protocol, RouteQuery, Upstream};
 use edge_conn::gate::HeadLimits;
 use edge_core::{Diagnostic, Exchange, Head, Mode, Refusal};
 
@@ -120,7 +118,11 @@ pub(crate) fn assemble(
         rule_count: rules.ids().count(),
         policy,
     };
-    Ok(Assembled { gateway, warnings: rules.warnings, files: rules.files })
+    Ok(Assembled {
+        gateway,
+        warnings: rules.warnings,
+        files: rules.files,
+    })
 }
 
 impl Gateway {
@@ -146,8 +148,15 @@ impl Gateway {
 
     /// What the first listener accepts as a head, for `explain`.
     pub(crate) fn head_limits(&self) -> HeadLimits {
-        let widest = HeadLimits { bytes: usize::MAX, fields: usize::MAX, target: usize::MAX };
-        self.policy.listeners().first().map_or(widest, |listener| *listener.head())
+        let widest = HeadLimits {
+            bytes: usize::MAX,
+            fields: usize::MAX,
+            target: usize::MAX,
+        };
+        self.policy
+            .listeners()
+            .first()
+            .map_or(widest, |listener| *listener.head())
     }
 
     /// How many routes there are.
@@ -165,9 +174,23 @@ impl Gateway {
         &self.upstreams
     }
 
+    /// Brings gauges that follow the clock up to date, before they are read.
+    pub(crate) fn refresh_gauges(&self) {
+        let now = Instant::now();
+        for upstream in &self.upstreams {
+            let (ejected, _) = upstream.group.census(now);
+            upstream
+                .metrics
+                .ejected
+                .set(i64::try_from(ejected).unwrap_or(i64::MAX));
+        }
+    }
+
     /// Counts a finished exchange.
     pub(crate) fn observe(&self, exchange: &Exchange, route: Option<&RouteState>) {
-        route.map_or(&self.unrouted, |route| &route.metrics).observe(exchange);
+        route
+            .map_or(&self.unrouted, |route| &route.metrics)
+            .observe(exchange);
         if !exchange.findings.is_empty() {
             self.matches.observe(&exchange.findings);
         }
@@ -178,9 +201,17 @@ fn profile_state(profile: &Profile, rules: &mut RuleSets) -> Result<ProfileState
     let waf = profile.waf();
     let waf = match waf.mode {
         Mode::Off => None,
-        mode => Some(Waf { rules: rules.load(&waf.rules)?, mode, on_fault: waf.on_fault }),
+        mode => Some(Waf {
+            rules: rules.load(waf)?,
+            mode,
+            on_fault: waf.on_fault,
+        }),
     };
-    Ok(ProfileState { body: profile.body(), hold: profile.response().inspect, waf })
+    Ok(ProfileState {
+        body: profile.body(),
+        hold: profile.response().inspect,
+        waf,
+    })
 }
 
 fn upstream_state(upstream: &Upstream, metrics: &Metrics) -> UpstreamState {
@@ -198,9 +229,10 @@ fn upstream_state(upstream: &Upstream, metrics: &Metrics) -> UpstreamState {
             edge_config::Balance::RoundRobin => Balance::RoundRobin,
             edge_config::Balance::LeastRequests => Balance::LeastRequests,
         },
-        ejection: upstream
-            .ejection()
-            .map(|ejection| Ejection { failures: ejection.failures, time: ejection.time }),
+        ejection: upstream.ejection().map(|ejection| Ejection {
+            failures: ejection.failures,
+            time: ejection.time,
+        }),
         attempts: u32::from(upstream.retries().attempts),
         retry_percent: upstream.retries().budget_percent,
         dial: Dial {

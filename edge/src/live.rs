@@ -8,9 +8,12 @@ use arc_swap::ArcSwap;
 use edge_admin::{Live, Readiness, Status};
 use edge_audit::Metrics;
 
+use crate::serve::Shared;
+
 /// The state of the process, as others may see it.
 pub(crate) struct State {
     metrics: Arc<Metrics>,
+    shared: Arc<Shared>,
     started: Instant,
     now: ArcSwap<Snapshot>,
 }
@@ -24,13 +27,18 @@ struct Snapshot {
 
 impl State {
     /// A process that is starting.
-    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(metrics: Arc<Metrics>, shared: Arc<Shared>) -> Self {
         let now = Snapshot {
             readiness: Readiness::NotReady("starting".into()),
             generation: 1,
             last_error: None,
         };
-        Self { metrics, started: Instant::now(), now: ArcSwap::from_pointee(now) }
+        Self {
+            metrics,
+            shared,
+            started: Instant::now(),
+            now: ArcSwap::from_pointee(now),
+        }
     }
 
     /// Every listener is served.
@@ -78,6 +86,7 @@ impl Live for State {
     }
 
     fn metrics(&self) -> String {
+        self.shared.gateway().refresh_gauges();
         self.metrics.text()
     }
 }

@@ -13,6 +13,7 @@
 )]
 
 mod actions;
+mod baseline;
 mod body;
 mod byteset;
 mod compile;
@@ -36,6 +37,3 @@ pub use engine::{
     Disruption, Intervention, Match, Origin, Outcome, RequestLine, RuleSet, Step, Transaction,
 };
 pub use syntax::Problem;
-
-/// The rule set that ships with the engine, file by file.
-const BASELINE: &[(&str, &str)] = &[];

@@ -5,14 +5,18 @@
 //!   (`IN BOOLEAN MODE`, `LOCK IN SHARE MODE`): such a phrase is replaced by one keyword of the same
 //!   kind and the value is judged again;
 //! - it compares `INTO` in its `INTO OUTFILE` exception with case: a value with that phrase is judged
-//!   again in upper case.
+//!   again in upper case;
+//! - it looks up the start of a word at every dot in it, copying that start: a word of tens of
+//!   thousands of dots would cost seconds. Dots far behind the longest keyword become letters.
 //!
-//! Both can only add matches. Before any of it stands a quick look that lets nearly all words and
-//! numbers through at once. It may only err towards "maybe": without `<` or `=` no HTML token other
-//! than text and attribute names exists, and those never match. Plain numbers and words that occur in
-//! no keyword tokenise to numbers and bare words, which do not join, and no sequence of them is a
-//! fingerprint.
+//! The first two can only add matches; the third touches no value with fewer dots.
+//!
+//! Before any of it stands a quick look that lets nearly all words and numbers through at once. It may
+//! only err towards "maybe": without `<` or `=` no HTML token other than text and attribute names
+//! exists, and those never match. Plain numbers and words that occur in no keyword tokenise to numbers
+//! and bare words, which do not join, and no sequence of them is a fingerprint.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::OnceLock;
 
@@ -40,7 +44,8 @@ pub(crate) fn sqli(value: &[u8]) -> Option<Fingerprint> {
     if is_plain(value) {
         return None;
     }
-    detect(value).or_else(|| detect(&respelt(value)?))
+    let value = with_few_dots(value);
+    detect(&value).or_else(|| detect(&respelt(&value)?))
 }
 
 /// True if `value` is HTML that runs script.
@@ -62,21 +67,59 @@ fn detect(value: &[u8]) -> Option<Fingerprint> {
         .then(|| Fingerprint(state.fingerprint_string()))
 }
 
+/// `value` without the dots and backquotes that no keyword can end before.
+fn with_few_dots(value: &[u8]) -> Cow<'_, [u8]> {
+    if value.len() < MAX_DOTS {
+        return Cow::Borrowed(value);
+    }
+    let mut tamed = Cow::Borrowed(value);
+    let (mut start, mut dots) = (0, 0);
+    for (at, &byte) in value.iter().enumerate() {
+        if WORD_ENDS.contains(byte) {
+            (start, dots) = (at + 1, 0);
+        } else if matches!(byte, b'.' | b'`') && at - start >= MAX_DOTS {
+            dots += 1;
+            if dots > MAX_DOTS
+                && let Some(dot) = tamed.to_mut().get_mut(at)
+            {
+                *dot = b'a';
+            }
+        }
+    }
+    tamed
+}
+
 /// `value` with the phrases the port misreads in a spelling it reads; none if it has no such phrase.
 fn respelt(value: &[u8]) -> Option<Vec<u8>> {
-    let mut upper = value.to_ascii_uppercase();
-    let mut changed = find_phrase(&upper, &[b"INTO", b"OUTFILE"]).is_some()
-        || find_phrase(&upper, &[b"INTO", b"DUMPFILE"]).is_some();
+    let mut text = value.to_ascii_uppercase();
+    let mut changed = find_phrase(&text, &[b"INTO", b"OUTFILE"]).is_some()
+        || find_phrase(&text, &[b"INTO", b"DUMPFILE"]).is_some();
     for (phrase, stand_in) in MISREAD {
-        while let Some((start, end)) = find_phrase(&upper, phrase) {
-            upper.splice(start..end, stand_in.iter().copied());
+        if let Some(replaced) = replace_phrase(&text, phrase, stand_in) {
+            text = replaced;
             changed = true;
         }
     }
-    changed.then_some(upper)
+    changed.then_some(text)
 }
 
-/// Where the words of `phrase` stand in `text` with nothing but white space between them.
+/// `text` with each `phrase` replaced; none if there is none.
+fn replace_phrase(text: &[u8], phrase: &[&[u8]], stand_in: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = text;
+    let mut out = Vec::new();
+    while let Some((start, end)) = find_phrase(rest, phrase) {
+        out.extend_from_slice(rest.get(..start)?);
+        out.extend_from_slice(stand_in);
+        rest = rest.get(end..)?;
+    }
+    if out.is_empty() {
+        return None;
+    }
+    out.extend_from_slice(rest);
+    Some(out)
+}
+
+/// Where the words of `phrase` first stand in `text` with nothing but white space between them.
 fn find_phrase(text: &[u8], phrase: &[&[u8]]) -> Option<(usize, usize)> {
     let (first, others) = phrase.split_first()?;
     memchr::memmem::find_iter(text, first).find_map(|start| {
@@ -125,6 +168,12 @@ fn keyword_parts() -> &'static HashSet<&'static [u8]> {
             .collect()
     })
 }
+
+/// Where the tokeniser ends a word.
+const WORD_ENDS: ByteSet = ByteSet::of(b" []{}<>:\\?=@!#~+-*/&|^%(),';\t\n\x0b\x0c\r\"\xa0\0");
+
+/// Twice the longest keyword: dots from here on are dots inside a word and no more.
+const MAX_DOTS: usize = 64;
 
 /// Below what the tokeniser keeps of a word.
 const LONGEST_WORD: usize = 30;
@@ -237,6 +286,36 @@ mod tests {
             }
         }
         assert!(plain > 1000, "{plain}");
+    }
+
+    #[test]
+    fn words_of_thousands_of_dots_cost_little_and_mean_the_same() {
+        assert_eq!(
+            *with_few_dots(b"www.example.org/a.b.c"),
+            b"www.example.org/a.b.c"[..]
+        );
+        let long = format!("1' union select 1,{} from x -- ", "a.".repeat(30_000));
+        let tamed = with_few_dots(long.as_bytes());
+        assert_eq!(tamed.len(), long.len());
+        let dots = tamed.iter().filter(|byte| **byte == b'.').count();
+        assert!(dots <= 2 * MAX_DOTS, "{dots}");
+        assert!(sqli(long.as_bytes()).is_some());
+        assert_eq!(
+            sqli("a.".repeat(300).as_bytes()),
+            detect("a.".repeat(300).as_bytes())
+        );
+    }
+
+    #[test]
+    fn misread_phrases_are_found_wherever_they_stand() {
+        let found =
+            |text: &[u8]| respelt(text).map(|text| String::from_utf8_lossy(&text).into_owned());
+        assert_eq!(
+            found(b"a in  boolean\tmode b In Boolean Mode"),
+            Some("A ALTER B ALTER".into())
+        );
+        assert_eq!(found(b"1 into outfile"), Some("1 INTO OUTFILE".into()));
+        assert_eq!(found(b"in boolean x mode"), None);
     }
 
     #[test]

@@ -269,13 +269,17 @@ fn is_variable_name(name: &str) -> bool {
 
 /// True if the text can stand in `setvar:'...'` without ending it or expanding to anything.
 fn is_plain_value(text: &str) -> bool {
-    !text.contains("%{") && !text.contains(['\'', '"', ',', '\\']) && !text.contains(char::is_control)
+    !text.contains("%{")
+        && !text.contains(['\'', '"', ',', '\\'])
+        && !text.contains(char::is_control)
 }
 
-/// What every rule set relies on: bodies are read, JSON and XML are parsed as what they are, and a
-/// body that cannot be parsed is refused, because a lenient application might still read it. The
-/// identifiers are those that `ModSecurity`'s users know these rules by.
-const DEFAULTS: &str = r#"SecRequestBodyAccess On
+/// What every rule set relies on: bodies are read, JSON and XML are parsed as what they are, and what
+/// cannot be parsed or is too much to inspect is refused, because a lenient application might still
+/// read it. The identifiers are those that `ModSecurity`'s users know these rules by.
+const DEFAULTS: &str = r#"SecRuleEngine On
+SecRequestBodyAccess On
+SecArgumentsLimit 1000
 SecRule REQUEST_HEADERS:Content-Type "@rx ^(?:application|text)/(?:[a-z0-9.-]+\+)?xml\b" \
     "id:200000,phase:1,pass,t:none,t:lowercase,nolog,ctl:requestBodyProcessor=XML"
 SecRule REQUEST_HEADERS:Content-Type "@rx ^application/(?:[a-z0-9.-]+\+)?json\b" \
@@ -286,6 +290,9 @@ SecRule REQBODY_ERROR "!@eq 0" \
 SecRule MULTIPART_STRICT_ERROR "!@eq 0" \
     "id:200003,phase:2,deny,status:400,t:none,log,severity:CRITICAL,\
     msg:'The multipart body is not strictly well-formed'"
+SecRule &ARGS "@ge 1000" \
+    "id:200007,phase:2,deny,status:400,t:none,log,severity:CRITICAL,\
+    msg:'More arguments than can be inspected'"
 "#;
 
 #[cfg(test)]
@@ -329,16 +336,35 @@ mod tests {
             })
             .collect();
         assert_eq!(names[1..3], ["/crs/crs-setup.conf", "crs"]);
-        assert_eq!(names[5..], ["/crs/rules/*.conf", "/crs/plugins/*-after.conf", "directives_after"]);
+        assert_eq!(
+            names[5..],
+            [
+                "/crs/rules/*.conf",
+                "/crs/plugins/*-after.conf",
+                "directives_after"
+            ]
+        );
         let text = spec.crs.directives();
-        assert!(text.contains("setvar:'tx.blocking_paranoia_level=2'"), "{text}");
-        assert!(text.contains("setvar:'tx.detection_paranoia_level=2'"), "{text}");
+        assert!(
+            text.contains("setvar:'tx.blocking_paranoia_level=2'"),
+            "{text}"
+        );
+        assert!(
+            text.contains("setvar:'tx.detection_paranoia_level=2'"),
+            "{text}"
+        );
         assert!(text.contains("setvar:'tx.arg_length=400'"), "{text}");
     }
 
     #[test]
     fn a_setting_cannot_smuggle_an_action_into_the_rule() {
-        for value in ["x',ctl:ruleEngine=Off,msg:'", "a\"b", "%{tx.x}", "a\nb", "a\\"] {
+        for value in [
+            "x',ctl:ruleEngine=Off,msg:'",
+            "a\"b",
+            "%{tx.x}",
+            "a\nb",
+            "a\\",
+        ] {
             let spec = spec(|s| {
                 let value = Setting::Text(value.to_owned());
                 s.crs.settings.insert("allowed_methods".into(), value);
@@ -363,6 +389,14 @@ mod tests {
             s.crs.settings.insert("a b".into(), Setting::Number(1));
         });
         let paths: Vec<String> = spec.mistakes().iter().map(|e| e.path.join(".")).collect();
-        assert_eq!(paths, ["rules", "rules", "crs.detection_paranoia", "crs.settings.a b"]);
+        assert_eq!(
+            paths,
+            [
+                "rules",
+                "rules",
+                "crs.detection_paranoia",
+                "crs.settings.a b"
+            ]
+        );
     }
 }

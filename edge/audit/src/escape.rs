@@ -13,7 +13,7 @@ pub(crate) fn json_bytes(out: &mut Vec<u8>, bytes: &[u8], limit: usize) -> bool 
     let kept = cut(bytes, limit);
     out.push(b'"');
     for chunk in kept.utf8_chunks() {
-        json_wire_text(out, chunk.valid());
+        json_run(out, chunk.valid(), Kind::Wire);
         for byte in chunk.invalid() {
             hex(out, br"\\x", *byte);
         }
@@ -27,13 +27,7 @@ pub(crate) fn json_text(out: &mut Vec<u8>, text: &str, limit: usize) -> bool {
     let kept = text.floor_char_boundary(limit);
     let kept = text.get(..kept).unwrap_or_default();
     out.push(b'"');
-    for c in kept.chars() {
-        match c {
-            '"' => out.extend_from_slice(br#"\""#),
-            '\\' => out.extend_from_slice(br"\\"),
-            c => json_char(out, c),
-        }
-    }
+    json_run(out, kept, Kind::Text);
     close(out, text.len() - kept.len())
 }
 
@@ -53,20 +47,43 @@ pub(crate) fn plain(out: &mut Vec<u8>, bytes: &[u8], limit: usize) {
     }
 }
 
-fn json_wire_text(out: &mut Vec<u8>, text: &str) {
-    for c in text.chars() {
-        match c {
-            '"' => out.extend_from_slice(br#"\""#),
-            '\\' => out.extend_from_slice(br"\\\\"),
-            '\0'..='\x1f' | '\x7f' => hex(out, br"\\x", c as u8),
-            c => json_char(out, c),
+/// What a text is made of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Bytes of the network: escaped reversibly before they become JSON.
+    Wire,
+    /// Words of the program or of rules.
+    Text,
+}
+
+fn json_run(out: &mut Vec<u8>, text: &str, kind: Kind) {
+    let mut rest = text;
+    loop {
+        // Most of any value is copied as it is.
+        let plain = rest.bytes().take_while(|b| is_plain(*b)).count();
+        let (before, after) = rest.split_at_checked(plain).unwrap_or((rest, ""));
+        out.extend_from_slice(before.as_bytes());
+        let mut chars = after.chars();
+        let Some(c) = chars.next() else {
+            return;
+        };
+        rest = chars.as_str();
+        match (c, kind) {
+            ('"', _) => out.extend_from_slice(br#"\""#),
+            ('\\', Kind::Wire) => out.extend_from_slice(br"\\\\"),
+            ('\\', Kind::Text) => out.extend_from_slice(br"\\"),
+            ('\0'..='\x1f' | '\x7f', Kind::Wire) => hex(out, br"\\x", c as u8),
+            (c, _) => json_char(out, c),
         }
     }
 }
 
+const fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+}
+
 fn json_char(out: &mut Vec<u8>, c: char) {
     match c {
-        ' '..='~' => out.push(c as u8),
         c if misleading(c) => {
             // Cannot fail: the writer is a vector.
             let _ = write!(out, "\\u{:04x}", u32::from(c));

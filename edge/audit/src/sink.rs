@@ -262,30 +262,34 @@ impl Medium for Stderr {
 struct LogFile {
     path: PathBuf,
     file: File,
-    /// The file ends inside a line (of a process that died): end it before the next one.
-    torn: bool,
+    /// Nothing was written since it was opened. Before the first line is, a line that somebody else
+    /// left half written (a process that died, a full disk) is ended.
+    fresh: bool,
 }
 
 impl LogFile {
     fn open(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .append(true)
             .create(true)
             .mode(0o640)
             .open(path)?;
-        let torn = ends_inside_a_line(path, &mut file);
         let path = path.to_owned();
-        Ok(Self { path, file, torn })
+        Ok(Self {
+            path,
+            file,
+            fresh: true,
+        })
     }
 }
 
 impl Medium for LogFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.torn {
-            if self.file.write(b"\n")? == 0 {
+        if self.fresh {
+            if ends_inside_a_line(&self.path, &self.file) && self.file.write(b"\n")? == 0 {
                 return Ok(0);
             }
-            self.torn = false;
+            self.fresh = false;
         }
         self.file.write(bytes)
     }
@@ -297,8 +301,8 @@ impl Medium for LogFile {
 }
 
 /// Looks at the last byte; anything but a regular file that can be read ends cleanly.
-fn ends_inside_a_line(path: &Path, file: &mut File) -> bool {
-    let look = |file: &mut File| {
+fn ends_inside_a_line(path: &Path, file: &File) -> bool {
+    let look = || {
         if !file.metadata()?.is_file() || file.metadata()?.len() == 0 {
             return Ok(false);
         }
@@ -308,7 +312,7 @@ fn ends_inside_a_line(path: &Path, file: &mut File) -> bool {
         reader.read_exact(&mut last)?;
         Ok::<_, io::Error>(last != *b"\n")
     };
-    look(file).unwrap_or(false)
+    look().unwrap_or(false)
 }
 
 /// Bytes that make a write worth it while more lines wait.

@@ -173,9 +173,12 @@ impl<'a> Checker<'a> {
             out.extend(best);
         } else {
             names.dedup();
+            let text = names.contains(&"string") && matches!(node.value, Value::Scalar(_));
             let names: Vec<String> = names.into_iter().map(named).collect();
             let message = format!("expected {}, found {}", names.join(" or "), found(node));
-            out.push(mistake(node, path, message));
+            let mut wrong = mistake(node, path, message);
+            wrong.problem.help = text.then(|| IN_QUOTES.to_owned());
+            out.push(wrong);
         }
     }
 
@@ -312,7 +315,7 @@ fn wrong_type(node: &Node, types: &[&str], schema: &Map<String, Json>, path: &Pa
     let message = format!("expected {}, found {}", names.join(" or "), found(node));
     let mut wrong = mistake(node, path, message);
     wrong.problem.help = if types.contains(&"string") && matches!(node.value, Value::Scalar(_)) {
-        Some("put it in quotes if text is meant".to_owned())
+        Some(IN_QUOTES.to_owned())
     } else if types.contains(&"array") && matches!(node.value, Value::Scalar(_)) {
         Some("a list of one is written `[value]`".to_owned())
     } else {
@@ -405,3 +408,5 @@ fn words(schema: &Map<String, Json>) -> Option<Vec<&str>> {
         .map(|parts| parts.concat())
         .filter(|words| !words.is_empty())
 }
+
+const IN_QUOTES: &str = "put it in quotes if text is meant";

@@ -56,9 +56,13 @@ pub fn client_address(peer: SocketAddr, trusted: &TrustedProxies, head: &Head) -
     if trusted.ranges.is_empty() || !trusted.contains(peer.ip()) {
         return peer;
     }
-    let (name, read): (_, fn(&[u8]) -> Option<SocketAddr>) = match trusted.header {
-        ForwardedHeader::XForwardedFor => ("x-forwarded-for", address),
-        ForwardedHeader::Forwarded => ("forwarded", forwarded_for),
+    let name = match trusted.header {
+        ForwardedHeader::XForwardedFor => "x-forwarded-for",
+        ForwardedHeader::Forwarded => "forwarded",
+    };
+    let read = |entry| match trusted.header {
+        ForwardedHeader::XForwardedFor => address(entry),
+        ForwardedHeader::Forwarded => forwarded_for(entry),
     };
     let fields: Vec<&[u8]> = head.values(name).collect();
     let mut client = peer;

@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
 
 use edge_core::{Diagnostic, Level, Position};
 use serde_json::Value as Json;
@@ -15,7 +16,7 @@ use crate::check::{self, Mistake};
 use crate::env::Env;
 use crate::files;
 use crate::merge;
-use crate::policy::{self, Complaints, Policy};
+use crate::policy::{self, Complaints, Origin, Origins, Policy};
 use crate::source::{Place, Problem, Source, Sources};
 use crate::spec::Spec;
 use crate::tree::{Node, Path, Scalar, Step, Value, de, expand, parse};
@@ -73,6 +74,7 @@ pub fn quick(upstream: &str, listen: &str, audit: &str) -> Result<Loaded, Vec<Di
         node(Value::Scalar(Scalar {
             text: text.to_owned(),
             plain: false,
+            block: false,
             expanded: false,
             leads_with_variable: false,
         }))
@@ -192,7 +194,7 @@ impl<'a> Loader<'a> {
     fn policy(&mut self, mut root: Node) -> Option<Policy> {
         let spec = self.spec(&mut root)?;
         let mut complaints = Complaints::default();
-        let policy = policy::build(spec, &mut complaints);
+        let policy = policy::build(spec, self.origins(&root), &mut complaints);
         for complaint in complaints.0 {
             let known = |missing| self.names.contains(&missing);
             let consequence = !self.errors.is_empty()
@@ -238,6 +240,33 @@ impl<'a> Loader<'a> {
             }
         }
         None
+    }
+
+    /// Where the directives of each profile stand.
+    fn origins(&self, root: &Node) -> Origins {
+        let profiles = root.get("profiles").map(|(_, node)| node.entries());
+        let origin = |waf: &Node, key: &'static str| {
+            let (name, node) = waf.get(key)?;
+            let Value::Scalar(scalar) = &node.value else {
+                return None;
+            };
+            let lines_before = if scalar.block {
+                name.place.at.line // the line of `key: |`
+            } else {
+                node.place.at.line.saturating_sub(1)
+            };
+            let file = Arc::clone(&self.sources.0.get(node.place.file)?.name);
+            Some((key, Origin { file, lines_before }))
+        };
+        let profiles = profiles.unwrap_or_default().iter();
+        profiles
+            .filter_map(|(name, profile)| {
+                let (_, waf) = profile.get("waf")?;
+                let keys = ["directives", "directives_after"];
+                let found = keys.into_iter().filter_map(|key| origin(waf, key));
+                Some((name.name.clone(), found.collect()))
+            })
+            .collect()
     }
 
     /// Marks every node on the way to `path`, and the one there.

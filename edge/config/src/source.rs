@@ -63,7 +63,7 @@ impl Sources {
         let source = self.0.get(place.file);
         let line = source
             .and_then(|source| source.text.lines().nth(place.at.line.wrapping_sub(1)))
-            .filter(|line| line.len() <= MAX_SHOWN_LINE)
+            .filter(|line| line.len() <= MAX_SHOWN_LINE && !has_password(line))
             .unwrap_or_default();
         Diagnostic {
             level,
@@ -80,4 +80,12 @@ impl Sources {
         let file = self.0.get(place.file).map_or("?", |source| &source.name);
         format!("{file}:{}:{}", place.at.line, place.at.column)
     }
+}
+
+/// Whether a line holds a URL with credentials; such a line is not repeated in a log.
+fn has_password(line: &str) -> bool {
+    line.split("://").skip(1).any(|rest| {
+        let authority = rest.split(['/', '"', '\'', ' ', ',']).next();
+        authority.is_some_and(|authority| authority.contains('@'))
+    })
 }

@@ -13,7 +13,7 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 }
 
 /// "did you mean `x`?", or the list of what is known when it is short enough to read.
-pub(crate) fn help<'a>(word: &str, known: &[&'a str], kind: &str) -> Option<String> {
+pub(crate) fn help(word: &str, known: &[&str], kind: &str) -> Option<String> {
     if let Some(near) = nearest(word, known.iter().copied()) {
         return Some(format!("did you mean `{near}`?"));
     }

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::frames::PREFACE;
 use crate::gate::{self, Admitted, HeadReader};
 use crate::info::ConnectionInfo;
 use crate::proxy_protocol::{self, ProxyHeader};
-use crate::stream::{EdgeConn, StreamLimits, Transport, descriptor};
+use crate::stream::{EdgeConn, StreamLimits, Transport};
 use crate::{GateRefusal, Reason, TurnedAway};
 
 /// Serves an accepted socket to its end. `place` was taken for the peer's own address.
@@ -64,7 +65,7 @@ pub(crate) async fn run<A>(
         tunnel_idle: shared.listener().tunnel_idle(),
         pending: shared.listener().head().bytes,
     };
-    let fd = descriptor(&tcp);
+    let fd = tcp.as_raw_fd();
     let Ok(conn) = EdgeConn::new(tcp, fd, pending, Arc::clone(&info), limits) else {
         return;
     };

@@ -19,6 +19,8 @@ pub(crate) struct Pace {
     min_rate: Option<u64>,
     /// Waiting that is still allowed; bytes buy more of it.
     patience: Duration,
+    /// A fast start must not buy an hour of silence.
+    most: Duration,
     since: Option<Instant>,
     alarm: Alarm,
 }
@@ -31,23 +33,29 @@ pub(crate) enum Late {
 }
 
 impl Pace {
-    /// From now on, with a deadline for all of it.
-    pub(crate) fn with_deadline(pacing: Pacing) -> Self {
+    /// For a request body that starts now.
+    pub(crate) fn reading(pacing: Pacing) -> Self {
         let deadline = pacing.deadline.map(|time| Instant::now() + time);
         Self {
             deadline,
-            ..Self::without_deadline(pacing)
+            ..Self::new(pacing, READ_GRACE, READ_PATIENCE_MAX)
         }
     }
 
-    /// The rate alone.
-    pub(crate) fn without_deadline(pacing: Pacing) -> Self {
+    /// For a response; it may last as long as the client keeps reading.
+    pub(crate) fn writing(pacing: Pacing) -> Self {
+        Self::new(pacing, WRITE_PATIENCE, WRITE_PATIENCE)
+    }
+
+    fn new(pacing: Pacing, patience: Duration, most: Duration) -> Self {
+        let (min_rate, alarm) = (pacing.min_rate, Alarm::default());
         Self {
             deadline: None,
-            min_rate: pacing.min_rate,
-            patience: GRACE,
+            min_rate,
+            patience,
+            most,
             since: None,
-            alarm: Alarm::default(),
+            alarm,
         }
     }
 
@@ -60,7 +68,7 @@ impl Pace {
             self.patience = self.patience.saturating_sub(since.elapsed());
         }
         let millis = (bytes as u64).saturating_mul(1000) / rate.max(1);
-        self.patience = (self.patience + Duration::from_millis(millis)).min(PATIENCE_MAX);
+        self.patience = (self.patience + Duration::from_millis(millis)).min(self.most);
     }
 
     /// The peer makes us wait; ready once it has done so for too long.
@@ -100,20 +108,22 @@ impl Alarm {
 }
 
 /// Before this much waiting no rate is judged: connections start slowly.
-const GRACE: Duration = Duration::from_secs(5);
-/// A fast start must not buy an hour of silence.
-const PATIENCE_MAX: Duration = Duration::from_secs(30);
+const READ_GRACE: Duration = Duration::from_secs(5);
+const READ_PATIENCE_MAX: Duration = Duration::from_secs(30);
+/// Readers pause for honest reasons, a stopped video for example.
+const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::future::poll_fn;
+    use tokio::time::timeout;
 
     async fn drip(bytes: usize, every: Duration, pacing: Pacing) -> (Late, Duration) {
-        let (start, mut pace) = (Instant::now(), Pace::with_deadline(pacing));
+        let (start, mut pace) = (Instant::now(), Pace::reading(pacing));
         loop {
             let wait = poll_fn(|cx| pace.poll_late(cx));
-            match tokio::time::timeout(every, wait).await {
+            match timeout(every, wait).await {
                 Ok(late) => return (late, start.elapsed()),
                 Err(_) => pace.moved(bytes),
             }
@@ -144,10 +154,36 @@ mod tests {
             deadline: None,
             min_rate: Some(240),
         };
-        let mut pace = Pace::with_deadline(pacing);
+        let mut pace = Pace::reading(pacing);
         pace.moved(1 << 30);
         let start = Instant::now();
         assert_eq!(poll_fn(|cx| pace.poll_late(cx)).await, Late::TooSlow);
-        assert_eq!(start.elapsed(), PATIENCE_MAX);
+        assert_eq!(start.elapsed(), READ_PATIENCE_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_may_pause_but_not_crawl() {
+        let pacing = Pacing {
+            deadline: None,
+            min_rate: Some(240),
+        };
+        let mut pace = Pace::writing(pacing);
+        for _ in 0..10 {
+            pace.moved(1 << 20);
+            let pause = timeout(Duration::from_secs(50), poll_fn(|cx| pace.poll_late(cx)));
+            assert!(pause.await.is_err());
+        }
+        let start = Instant::now();
+        while timeout(Duration::from_secs(1), poll_fn(|cx| pace.poll_late(cx)))
+            .await
+            .is_err()
+        {
+            pace.moved(1);
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(62),
+            "{:?}",
+            start.elapsed()
+        );
     }
 }

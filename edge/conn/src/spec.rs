@@ -82,8 +82,8 @@ pub struct HeadSpec {
 pub struct BodySpec {
     /// Time for the whole body; beyond it the answer is 408. 0 means no limit.
     pub deadline: HumanDuration,
-    /// Least bytes per second while we wait for the client, in both directions, after five seconds
-    /// of grace. `0` means no limit.
+    /// Least bytes per second while we wait for the client: sending, after five seconds of grace;
+    /// reading the response, after a minute. `0` means no limit.
     pub min_rate: ByteSize,
 }
 

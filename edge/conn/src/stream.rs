@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -118,8 +118,8 @@ impl<S: Transport> EdgeConn<S> {
             slot: Arc::new(Slot(Mutex::new(None))),
             limits,
             phase: Phase::Request(Body::new(Framing::None)),
-            reading: Pace::without_deadline(limits.pacing),
-            writing: Pace::without_deadline(limits.pacing),
+            reading: Pace::reading(limits.pacing),
+            writing: Pace::writing(limits.pacing),
             watch: None,
             fd,
             opened: SystemTime::now(),
@@ -142,8 +142,8 @@ impl<S: Transport> EdgeConn<S> {
     /// A head has been read: its content follows.
     pub(crate) fn begin_request(&mut self, framing: Framing, upgrade: bool) {
         self.phase = Phase::Request(Body::new(framing));
-        self.reading = Pace::with_deadline(self.limits.pacing);
-        self.writing = Pace::without_deadline(self.limits.pacing);
+        self.reading = Pace::reading(self.limits.pacing);
+        self.writing = Pace::writing(self.limits.pacing);
         self.watch = upgrade.then(UpgradeWatch::default);
     }
 
@@ -488,11 +488,6 @@ impl<S> fmt::Debug for EdgeConn<S> {
             .field("phase", &self.phase)
             .finish()
     }
-}
-
-/// The descriptor under a transport; TLS will answer with that of its socket.
-pub(crate) fn descriptor(io: &impl AsRawFd) -> RawFd {
-    io.as_raw_fd()
 }
 
 fn fault(fault: BodyFault) -> io::Error {

@@ -83,17 +83,30 @@ impl Hold {
             Err(fault) => (on_fault.refusal(), Some(fault)),
         };
         let refusal = refusal.filter(|_| self.mode == Mode::Block);
-        (self.tasks, Judged { inspection, refusal, fault })
+        (
+            self.tasks,
+            Judged {
+                inspection,
+                refusal,
+                fault,
+            },
+        )
     }
 
     /// Gives the inspection back without a verdict: the response never came to its end.
     pub(super) fn abandon(self) -> Judged {
-        Judged { inspection: self.inspection, refusal: None, fault: None }
+        Judged {
+            inspection: self.inspection,
+            refusal: None,
+            fault: None,
+        }
     }
 
     /// The body without its content coding; undecodable bodies are inspected as they are.
     fn plain(&self, raw: &Bytes) -> Bytes {
-        let Some(encoding) = &self.encoding else { return raw.clone() };
+        let Some(encoding) = &self.encoding else {
+            return raw.clone();
+        };
         decode::decode(encoding, raw, self.ended, self.decode).unwrap_or_else(|_| raw.clone())
     }
 }

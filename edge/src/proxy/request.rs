@@ -31,10 +31,19 @@ pub(super) async fn admit(
     let refused = match prepare(session, &exchange) {
         Ok(()) => {
             let mut body = Source::Client(session);
-            let admitted =
-                pipeline::admit(&gateway, &mut exchange, &mut body, &mut ctx.inspection, false);
+            let admitted = pipeline::admit(
+                &gateway,
+                &mut exchange,
+                &mut body,
+                &mut ctx.inspection,
+                false,
+            );
             match admitted.await {
-                Ok(Admitted { permit, route, replay }) => {
+                Ok(Admitted {
+                    permit,
+                    route,
+                    replay,
+                }) => {
                     if replay.is_some() {
                         ctx.intercept =
                             Some(Handle::install(&mut session.downstream_session, replay));
@@ -58,7 +67,9 @@ pub(super) async fn admit(
     let id = exchange.id;
     ctx.exchange = Some(exchange);
     ctx.gateway = Some(gateway);
-    let Some(refused) = refused else { return Ok(false) };
+    let Some(refused) = refused else {
+        return Ok(false);
+    };
     match refused {
         Refused::Respond(refusal) if refusal.status != CLIENT_GONE => {
             answer::refuse(&mut session.downstream_session, &refusal, Some(id)).await?;
@@ -73,12 +84,17 @@ pub(super) async fn admit(
 
 /// Counts body bytes on their way to the upstream against the profile's limit.
 pub(super) fn count_body(body: Option<&Bytes>, ctx: &mut Context) -> Result<()> {
-    let (Some(body), Some(route)) = (body, &ctx.route) else { return Ok(()) };
+    let (Some(body), Some(route)) = (body, &ctx.route) else {
+        return Ok(());
+    };
     ctx.forwarded += body.len() as u64;
     let limit = route.profile.body.limit;
     if limit > 0 && ctx.forwarded > limit {
         ctx.refusal = Some(Refusal::new(413, "body longer than accepted"));
-        return Err(Error::explain(ErrorType::HTTPStatus(413), "body longer than accepted"));
+        return Err(Error::explain(
+            ErrorType::HTTPStatus(413),
+            "body longer than accepted",
+        ));
     }
     Ok(())
 }
@@ -101,21 +117,34 @@ fn arrived(session: &Session) -> (Arc<Connection>, Option<Head>) {
     let connection = info.map_or_else(
         || {
             let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-            Arc::new(Connection { peer: unknown, client: unknown, local: unknown })
+            Arc::new(Connection {
+                peer: unknown,
+                client: unknown,
+                local: unknown,
+            })
         },
         |info| info.connection().clone(),
     );
     if !session.is_http2() {
-        return (connection, info.and_then(|info| info.take_head()));
+        return (
+            connection,
+            info.and_then(edge_conn::ConnectionInfo::take_head),
+        );
     }
     let request = session.req_header();
-    let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
+    let target = request
+        .uri
+        .path_and_query()
+        .map_or("/", |target| target.as_str());
     let authority = request
         .uri
         .authority()
         .filter(|_| !request.headers.contains_key(header::HOST))
         .map(|authority| (&b"host"[..], authority.as_str().as_bytes()));
-    let fields = request.headers.iter().map(|(name, value)| (name.as_ref(), value.as_bytes()));
+    let fields = request
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_ref(), value.as_bytes()));
     let head = Head::from_parts(
         request.method.as_str().as_bytes(),
         target.as_bytes(),

@@ -19,10 +19,16 @@ use crate::upstreams::Lease;
 pub(super) fn choose(ctx: &mut Context) -> Result<Box<HttpPeer>> {
     let (Some(_permit), Some(route), Some(exchange)) = (&ctx.permit, &ctx.route, &mut ctx.exchange)
     else {
-        return Err(Error::explain(ErrorType::HTTPStatus(500), "no permit for an upstream"));
+        return Err(Error::explain(
+            ErrorType::HTTPStatus(500),
+            "no permit for an upstream",
+        ));
     };
     let Some(lease) = route.upstream.group.pick(Instant::now(), ctx.lease.take()) else {
-        return Err(Error::explain(ErrorType::HTTPStatus(503), "no upstream server"));
+        return Err(Error::explain(
+            ErrorType::HTTPStatus(503),
+            "no upstream server",
+        ));
     };
     exchange.attempts += 1;
     exchange.upstream = Some(lease.address().to_string());
@@ -40,7 +46,7 @@ pub(super) fn connect_failed(ctx: &mut Context, mut error: Box<Error>) -> Box<Er
     };
     let upstream = &route.upstream;
     upstream.metrics.connect_failed.inc();
-    note_failure(upstream, lease);
+    lease.failed(Instant::now());
     if exchange.attempts < upstream.group.max_attempts() && lease.has_alternative() {
         let allowed = upstream.group.may_retry(Instant::now());
         if !allowed {
@@ -62,22 +68,22 @@ pub(super) fn exchange_failed(
         error.set_retry(false);
         return error;
     };
-    if *error.esource() == ErrorSource::Upstream
-        && let Some(lease) = &ctx.lease
-    {
+    // Only connections that cannot be made leave a server out: a request that makes a server slow
+    // or crash must not let its sender take servers away from everybody.
+    if *error.esource() == ErrorSource::Upstream {
         match error.etype() {
             ErrorType::ReadTimedout | ErrorType::WriteTimedout => {
                 route.upstream.metrics.timed_out.inc();
             }
             _ => route.upstream.metrics.broken.inc(),
         }
-        if !reused {
-            note_failure(&route.upstream, lease);
-        }
     }
     // An idle connection may be closed by the server in the moment we use it: once is no fault.
     let safe = reused
-        && ctx.exchange.as_ref().is_some_and(|exchange| exchange.attempts == 1)
+        && ctx
+            .exchange
+            .as_ref()
+            .is_some_and(|exchange| exchange.attempts == 1)
         && is_idempotent(&session.req_header().method)
         && !session.as_downstream().retry_buffer_truncated()
         && session.response_written().is_none();
@@ -89,15 +95,6 @@ pub(super) fn exchange_failed(
         error.set_retry(false);
     }
     error
-}
-
-/// Tells the group, which may leave the server out for a while.
-fn note_failure(upstream: &UpstreamState, lease: &Lease) {
-    let now = Instant::now();
-    if lease.failed(now) {
-        let (ejected, _) = upstream.group.census(now);
-        upstream.metrics.ejected.set(i64::try_from(ejected).unwrap_or(i64::MAX));
-    }
 }
 
 fn peer_for(lease: &Lease, upstream: &UpstreamState) -> HttpPeer {

@@ -70,7 +70,7 @@ impl Loader {
     /// Adds the rule set that ships with the engine.
     #[must_use]
     pub fn baseline(mut self) -> Self {
-        for (name, text) in crate::BASELINE {
+        for (name, text) in crate::baseline::FILES {
             self = self.text(name, text);
         }
         self

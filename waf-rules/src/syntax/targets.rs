@@ -55,7 +55,8 @@ pub(crate) fn parse_targets(
         if reader.at >= word.text.len() {
             return Ok(targets);
         }
-        if !reader.eat('|') && !(commas && reader.eat(',')) {
+        let separated = reader.eat('|') || (commas && reader.eat(','));
+        if !separated {
             return Err(Flaw::new(
                 word.span(line, reader.at, reader.at + 1),
                 "expected `|` between two targets",

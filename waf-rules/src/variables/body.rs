@@ -95,7 +95,7 @@ fn json(state: &mut State, settings: &Settings, body: &[u8], partial: bool) {
         arguments: settings.arguments,
         ..json::Limits::default()
     };
-    let outcome = json::parse(body, limits, json::Naming::default(), &mut |name, value| {
+    let outcome = json::parse(body, limits, json::Naming::Coraza, &mut |name, value| {
         state.add(Variable::ArgsPost, name, value);
         ControlFlow::Continue(())
     });

@@ -114,7 +114,7 @@ fn a_reader_that_stopped_reading_blocks_neither_requests_nor_shutdown_for_long()
         // Lets the writer fill the pipe.
         thread::sleep(Duration::from_micros(500));
     }
-    assert!(worst < Duration::from_millis(200), "{worst:?}");
+    assert!(worst < Duration::from_secs(2), "{worst:?}");
     assert!(counters.queue_full.get() > 0);
     assert!(!recorder.shutdown(Duration::from_millis(50)));
     drop(reader);

@@ -163,6 +163,14 @@ fn the_environment_is_expanded_and_its_values_are_never_shown() {
 }
 
 #[test]
+fn a_password_in_a_url_is_not_repeated() {
+    let text = MINIMAL.replace("http://127.0.0.1:9000", "http://me:hunter2@host");
+    let found = load(&text).unwrap_err();
+    assert_eq!((found.len(), found[0].position.line), (1, 2));
+    assert!(!found[0].to_string().contains("hunter2"), "{}", found[0]);
+}
+
+#[test]
 fn a_variable_cannot_add_configuration() {
     let text = format!("{MINIMAL}trusted_proxies: [\"${{P}}\"]\n");
     let evil = |_: &str| Some("10.0.0.0/8\"]\nadmin: off\n#".to_owned());
@@ -269,6 +277,24 @@ fn a_path_belongs_to_where_it_was_written() {
 }
 
 #[test]
+fn directives_know_the_line_they_stand_on() {
+    let text = format!(
+        "{MINIMAL}profiles:\n  default:\n    waf:\n      directives: |\n\n        # first\n        SecX\n      directives_after: 'SecY'\n"
+    );
+    let policy = load(&text).unwrap().policy;
+    let waf = policy.profiles()["default"].waf();
+    let lines: Vec<&str> = text.lines().collect();
+    let line = |key: &str| lines[waf.origins[key].lines_before].trim();
+    assert_eq!(line("directives"), "");
+    assert_eq!(
+        lines[waf.origins["directives"].lines_before + 1].trim(),
+        "# first"
+    );
+    assert_eq!(line("directives_after"), "directives_after: 'SecY'");
+    assert_eq!(&*waf.origins["directives"].file, "p.yaml");
+}
+
+#[test]
 fn quick_needs_no_file() {
     let loaded = quick("http://127.0.0.1:3000", "127.0.0.1:0", "off").unwrap();
     assert_eq!(loaded.policy.upstreams()["app"].servers()[0].port, 3000);
@@ -295,4 +321,35 @@ fn https_servers_are_verified_unless_the_operator_says_otherwise() {
     assert_eq!(load(&lax).unwrap().warnings.len(), 1);
     let h2c = https.replace("servers:", "protocol: h2c, servers:");
     assert_eq!(mistakes(&h2c).len(), 1);
+}
+
+#[test]
+fn no_damage_to_a_file_makes_the_loader_panic() {
+    let full = include_str!("../../../../deploy/examples/full.yaml");
+    let env = |_: &str| Some("http://127.0.0.1:1".to_owned());
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).unwrap()
+    };
+    let pieces = [
+        "{", "}", "[", "]", ": ", "\n", "- ", "|", "${", "&a", "*a", "\"", "\t", "\u{1}", "é", "0",
+    ];
+    for _ in 0..400 {
+        let mut chars: Vec<char> = full.chars().collect();
+        for _ in 0..=random(3) {
+            let at = random(chars.len());
+            match random(3) {
+                0 => drop(chars.drain(at..(at + random(40)).min(chars.len()))),
+                1 => drop(chars.splice(at..at, pieces[random(pieces.len())].chars())),
+                _ => chars.truncate(at.max(1)),
+            }
+        }
+        let text: String = chars.into_iter().collect();
+        for mistake in load_text("p.yaml", &text, &env).err().into_iter().flatten() {
+            assert!(!mistake.to_string().is_empty());
+        }
+    }
 }

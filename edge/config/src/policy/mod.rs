@@ -23,7 +23,8 @@ use crate::routes::RouteTable;
 use crate::spec::Spec;
 use crate::tree::Path;
 
-pub use profiles::{BodyLimits, Profile, ResponseLimits, Waf};
+pub(crate) use profiles::Origins;
+pub use profiles::{BodyLimits, Origin, Profile, ResponseLimits, Waf};
 pub use upstreams::{
     Balance, Ejection, HostHeader, Protocol, Retries, Server, Timeouts, Tls, Upstream,
 };
@@ -151,7 +152,7 @@ impl Complaint {
 }
 
 /// Checks everything and resolves names; `None` if `complaints` holds an error.
-pub(crate) fn build(spec: Spec, complaints: &mut Complaints) -> Option<Policy> {
+pub(crate) fn build(spec: Spec, origins: Origins, complaints: &mut Complaints) -> Option<Policy> {
     let root = Path::default();
     let admin = listeners::admin(&spec, complaints);
     let trusted_proxies = listeners::trusted_proxies(&spec, complaints);
@@ -166,7 +167,7 @@ pub(crate) fn build(spec: Spec, complaints: &mut Complaints) -> Option<Policy> {
         }
     };
     let upstreams = upstreams::build(spec.upstreams, complaints);
-    let profiles = profiles::build(spec.profiles, complaints);
+    let profiles = profiles::build(spec.profiles, origins, complaints);
     let routes = routes::build(&spec.routes, &upstreams, &profiles, complaints);
     if complaints.has_errors() {
         return None;

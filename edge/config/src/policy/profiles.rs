@@ -59,7 +59,21 @@ pub struct Waf {
     pub on_fault: OnFault,
     /// Its rules; checked, with paths that the process can open.
     pub rules: RulesSpec,
+    /// Where the texts in `rules` stand, by key (`directives`, `directives_after`).
+    pub origins: BTreeMap<&'static str, Origin>,
 }
+
+/// Where a text of the configuration stands, so that a mistake in it can be shown there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The file, as it was named.
+    pub file: Arc<str>,
+    /// How many lines of that file come before the text.
+    pub lines_before: usize,
+}
+
+/// Origins by profile.
+pub(crate) type Origins = BTreeMap<String, BTreeMap<&'static str, Origin>>;
 
 impl Profile {
     /// Its name in routes and logs.
@@ -89,6 +103,7 @@ impl Profile {
 
 pub(super) fn build(
     mut specs: BTreeMap<String, ProfileSpec>,
+    mut origins: Origins,
     complaints: &mut Complaints,
 ) -> BTreeMap<Arc<str>, Arc<Profile>> {
     specs.entry(DEFAULT.to_owned()).or_default();
@@ -96,6 +111,7 @@ pub(super) fn build(
     specs
         .into_iter()
         .map(|(name, spec)| {
+            let origins = origins.remove(&name).unwrap_or_default();
             let name: Arc<str> = name.into();
             let path = all.key(&*name);
             check_name(&name, &path, complaints);
@@ -106,7 +122,7 @@ pub(super) fn build(
                     inspect: size(spec.response.inspect.0),
                     deadline: spec.response.deadline.0,
                 },
-                waf: waf(spec.waf, &path.key("waf"), complaints),
+                waf: waf(spec.waf, origins, &path.key("waf"), complaints),
             };
             (name, Arc::new(profile))
         })
@@ -152,7 +168,12 @@ fn body(spec: &BodySpec, path: &Path, complaints: &mut Complaints) -> BodyLimits
 
 const MAX_INSPECT: u64 = 1 << 30;
 
-fn waf(spec: WafSpec, path: &Path, complaints: &mut Complaints) -> Waf {
+fn waf(
+    spec: WafSpec,
+    origins: BTreeMap<&'static str, Origin>,
+    path: &Path,
+    complaints: &mut Complaints,
+) -> Waf {
     let WafSpec {
         mode,
         on_fault,
@@ -177,6 +198,7 @@ fn waf(spec: WafSpec, path: &Path, complaints: &mut Complaints) -> Waf {
         mode,
         on_fault,
         rules,
+        origins,
     }
 }
 

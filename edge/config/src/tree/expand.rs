@@ -126,6 +126,7 @@ mod tests {
         let mut scalar = Scalar {
             text: text.to_owned(),
             plain,
+            block: false,
             expanded: false,
             leads_with_variable: false,
         };

@@ -40,6 +40,8 @@ pub(crate) struct Scalar {
     pub(crate) text: String,
     /// Neither quoted nor a block: may be a number, a boolean or nothing.
     pub(crate) plain: bool,
+    /// A block (`|`, `>`): its text begins on the line after its place.
+    pub(crate) block: bool,
     /// Part of the text came from the environment: must not be shown.
     pub(crate) expanded: bool,
     /// The text *begins* with a variable's value.

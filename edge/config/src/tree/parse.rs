@@ -105,16 +105,16 @@ impl Builder<'_> {
                 self.scalar(place, Cow::Borrowed(""), ScalarStyle::Plain)
             }
             Event::Scalar(text, style, anchor, tag) => {
-                self.decorations(place, anchor, tag);
+                self.decorations(place, anchor, tag.as_deref());
                 self.scalar(place, text, style)
             }
             Event::SequenceStart(anchor, tag) => {
-                self.decorations(place, anchor, tag);
+                self.decorations(place, anchor, tag.as_deref());
                 let items = Vec::new();
                 self.open(place, Frame::List { place, items })
             }
             Event::MappingStart(anchor, tag) => {
-                self.decorations(place, anchor, tag);
+                self.decorations(place, anchor, tag.as_deref());
                 let frame = Frame::Map {
                     place,
                     entries: Vec::new(),
@@ -179,6 +179,7 @@ impl Builder<'_> {
         let scalar = Scalar {
             text: text.into_owned(),
             plain: style == ScalarStyle::Plain,
+            block: matches!(style, ScalarStyle::Literal | ScalarStyle::Folded),
             expanded: false,
             leads_with_variable: false,
         };
@@ -213,7 +214,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn decorations(&mut self, place: Place, anchor: usize, tag: Option<Cow<'_, Tag>>) {
+    fn decorations(&mut self, place: Place, anchor: usize, tag: Option<&Tag>) {
         if anchor != 0 {
             self.refuse_sharing(place);
         }

@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 use edge_conn::spec::ProxyProtocolSpec;
 use edge_core::{ByteSize, HumanDuration};
 
-#[cfg(test)]
-mod harness;
-use harness::{Server, statuses};
+use crate::harness::{Server, statuses};
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: q\r\n\r\n";
 
@@ -97,11 +95,9 @@ async fn a_next_request_does_not_disturb_the_one_that_waits_for_its_upstream() {
     assert!(answer.contains("/wait ]"), "{answer}");
 }
 
-#[tokio::test]
-async fn what_the_gate_refuses_is_answered_recorded_and_never_served() {
-    let server = Server::start(|_| ());
-    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: q\r\n\r\n";
-    for (request, status, reason) in [
+/// Request, status and reason.
+fn refused() -> Vec<(String, &'static str, &'static str)> {
+    vec![
         (
             post(
                 "/",
@@ -163,7 +159,14 @@ async fn what_the_gate_refuses_is_answered_recorded_and_never_served() {
             "too_many_fields",
         ),
         ("PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n".into(), "400", "version"),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn what_the_gate_refuses_is_answered_recorded_and_never_served() {
+    let server = Server::start(|_| ());
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: q\r\n\r\n";
+    for (request, status, reason) in refused() {
         let before = server.log.lines().len();
         let answer = server.ask(format!("{request}{smuggled}")).await;
         assert_eq!(statuses(&answer), [status], "{reason}: {answer}");
@@ -511,4 +514,53 @@ async fn every_target_the_gate_admits_is_one_the_engine_can_read() {
         }
     }
     assert_eq!(unread, [""; 0]);
+}
+
+const FRAME_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+/// The preface, and a GET of `/` on stream 1 (static table entries, literal authority `q`).
+fn h2_get() -> Vec<u8> {
+    let headers = [&[0x82, 0x86, 0x84, 0x01, 0x01][..], b"q"].concat();
+    let frame = [&[0, 0, 6, 1, 5, 0, 0, 0, 1][..], &headers].concat();
+    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", FRAME_SETTINGS, &frame].concat()
+}
+
+#[tokio::test]
+async fn http_2_is_told_by_its_preface_however_it_is_cut() {
+    let server = Server::start(|_| ());
+    for size in [1, 5, 18, 100] {
+        let mut client = server.connect().await;
+        for piece in h2_get().chunks(size) {
+            client.send(piece).await;
+            tokio::task::yield_now().await;
+        }
+        let answer = client.rest().await;
+        assert!(answer.contains("[127.0.0.1 - ]"), "{size}: {answer:?}");
+    }
+    let closed = Server::start(|spec| spec.h2c = false);
+    let answer = closed.ask(h2_get()).await;
+    assert_eq!(statuses(&answer), ["400"], "{answer:?}");
+}
+
+#[tokio::test]
+async fn floods_of_http_2_control_frames_end_the_connection() {
+    let server = Server::start(|_| ());
+    let ping = [&[0, 0, 8, 6, 0, 0, 0, 0, 0][..], b"12345678"].concat();
+    let mut client = server.connect().await;
+    client.send([h2_get(), ping.repeat(100)].concat()).await;
+    assert!(
+        client.rest().await.ends_with("..."),
+        "a hundred are nothing"
+    );
+    let flood = ping.repeat(5000);
+    let (mut read, mut write) = client.0.into_split();
+    let sent = tokio::spawn(async move {
+        let _ = tokio::io::AsyncWriteExt::write_all(&mut write, &flood).await;
+        write
+    });
+    let mut answer = Vec::new();
+    let end = tokio::io::AsyncReadExt::read_to_end(&mut read, &mut answer);
+    let end = tokio::time::timeout(Duration::from_secs(5), end).await;
+    assert!(end.is_ok(), "cut, not endured");
+    drop(sent.await);
 }

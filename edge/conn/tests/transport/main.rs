@@ -1,0 +1,6 @@
+//! The listener end to end, with real sockets.
+#![cfg(test)]
+
+mod connections;
+mod harness;
+mod proxy;
