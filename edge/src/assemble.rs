@@ -11,12 +11,11 @@ use std::time::Instant;
 
 use edge_audit::Metrics;
 use edge_audit::metrics::{RouteMetrics, RuleMetrics, UpstreamMetrics};
-use edge_config::{
-    BodyLimits, HostHeader, Policy, Profile, Protocol, RouteQuery, Upstream,
-};
+use edge_config::{BodyLimits, HostHeader, Policy, Profile, Protocol, RouteQuery, Upstream};
 use edge_conn::gate::HeadLimits;
 use edge_core::{Diagnostic, Exchange, Head, Mode, Refusal};
 
+use crate::proxy::hold::HoldLimits;
 use crate::rules::RuleSets;
 use crate::stages::waf::Waf;
 use crate::upstreams::{Balance, Dial, Ejection, Group, Server, Settings};
@@ -57,8 +56,8 @@ pub(crate) struct RouteState {
 pub(crate) struct ProfileState {
     /// Bounds of the request body.
     pub(crate) body: BodyLimits,
-    /// Bytes of a response that are held at most.
-    pub(crate) hold: usize,
+    /// How much of a response is held, and how long.
+    pub(crate) hold: HoldLimits,
     /// The rule engine; `None` if it is off.
     pub(crate) waf: Option<Waf>,
 }
@@ -120,7 +119,11 @@ pub(crate) fn assemble(
         rule_count: rules.ids().count(),
         policy,
     };
-    Ok(Assembled { gateway, warnings: rules.warnings, files: rules.files })
+    Ok(Assembled {
+        gateway,
+        warnings: rules.warnings,
+        files: rules.files,
+    })
 }
 
 impl Gateway {
@@ -146,8 +149,15 @@ impl Gateway {
 
     /// What the first listener accepts as a head, for `explain`.
     pub(crate) fn head_limits(&self) -> HeadLimits {
-        let widest = HeadLimits { bytes: usize::MAX, fields: usize::MAX, target: usize::MAX };
-        self.policy.listeners().first().map_or(widest, |listener| *listener.head())
+        let widest = HeadLimits {
+            bytes: usize::MAX,
+            fields: usize::MAX,
+            target: usize::MAX,
+        };
+        self.policy
+            .listeners()
+            .first()
+            .map_or(widest, |listener| *listener.head())
     }
 
     /// How many routes there are.
@@ -160,6 +170,15 @@ impl Gateway {
         self.rule_count
     }
 
+    /// Idle connections to servers that one worker keeps at most.
+    pub(crate) fn keepalive(&self) -> usize {
+        self.policy
+            .upstreams()
+            .values()
+            .map(|upstream| upstream.keepalive())
+            .sum()
+    }
+
     /// Every upstream group, to be resolved.
     pub(crate) fn upstreams(&self) -> &[Arc<UpstreamState>] {
         &self.upstreams
@@ -170,13 +189,18 @@ impl Gateway {
         let now = Instant::now();
         for upstream in &self.upstreams {
             let (ejected, _) = upstream.group.census(now);
-            upstream.metrics.ejected.set(i64::try_from(ejected).unwrap_or(i64::MAX));
+            upstream
+                .metrics
+                .ejected
+                .set(i64::try_from(ejected).unwrap_or(i64::MAX));
         }
     }
 
     /// Counts a finished exchange.
     pub(crate) fn observe(&self, exchange: &Exchange, route: Option<&RouteState>) {
-        route.map_or(&self.unrouted, |route| &route.metrics).observe(exchange);
+        route
+            .map_or(&self.unrouted, |route| &route.metrics)
+            .observe(exchange);
         if !exchange.findings.is_empty() {
             self.matches.observe(&exchange.findings);
         }
@@ -184,12 +208,23 @@ impl Gateway {
 }
 
 fn profile_state(profile: &Profile, rules: &mut RuleSets) -> Result<ProfileState, Vec<Diagnostic>> {
-    let waf = profile.waf();
+    let (waf, response) = (profile.waf(), profile.response());
     let waf = match waf.mode {
         Mode::Off => None,
-        mode => Some(Waf { rules: rules.load(&waf.rules)?, mode, on_fault: waf.on_fault }),
+        mode => Some(Waf {
+            rules: rules.load(waf)?,
+            mode,
+            on_fault: waf.on_fault,
+        }),
     };
-    Ok(ProfileState { body: profile.body(), hold: profile.response().inspect, waf })
+    Ok(ProfileState {
+        body: profile.body(),
+        hold: HoldLimits {
+            bytes: response.inspect,
+            deadline: response.deadline,
+        },
+        waf,
+    })
 }
 
 fn upstream_state(upstream: &Upstream, metrics: &Metrics) -> UpstreamState {
@@ -207,9 +242,10 @@ fn upstream_state(upstream: &Upstream, metrics: &Metrics) -> UpstreamState {
             edge_config::Balance::RoundRobin => Balance::RoundRobin,
             edge_config::Balance::LeastRequests => Balance::LeastRequests,
         },
-        ejection: upstream
-            .ejection()
-            .map(|ejection| Ejection { failures: ejection.failures, time: ejection.time }),
+        ejection: upstream.ejection().map(|ejection| Ejection {
+            failures: ejection.failures,
+            time: ejection.time,
+        }),
         attempts: u32::from(upstream.retries().attempts),
         retry_percent: upstream.retries().budget_percent,
         dial: Dial {

@@ -54,7 +54,11 @@ impl Workers {
         let threads = (0..count)
             .map(|number| Worker::start(number, shared.clone()))
             .collect::<io::Result<_>>()?;
-        Ok(Self { shared: shared.clone(), threads, open: BTreeMap::new() })
+        Ok(Self {
+            shared: shared.clone(),
+            threads,
+            open: BTreeMap::new(),
+        })
     }
 
     /// Binds what is new in `listeners`; nothing that is served changes yet.
@@ -92,7 +96,14 @@ impl Workers {
             if let Some(open) = before.as_ref().filter(|open| open.listener == *listener) {
                 let (listener, sockets) = (open.listener.clone(), clone_all(&open.sockets)?);
                 let stop = open.stop.clone();
-                self.open.insert(address, Open { listener, sockets, stop });
+                self.open.insert(
+                    address,
+                    Open {
+                        listener,
+                        sockets,
+                        stop,
+                    },
+                );
                 continue;
             }
             let sockets = match before {
@@ -111,7 +122,9 @@ impl Workers {
     /// The addresses that are served, ports resolved.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         let sockets = self.open.values().filter_map(|open| open.sockets.first());
-        sockets.filter_map(|socket| socket.local_addr().ok()).collect()
+        sockets
+            .filter_map(|socket| socket.local_addr().ok())
+            .collect()
     }
 
     /// Stops accepting, then waits until every request is answered.
@@ -136,9 +149,16 @@ impl Workers {
                 listener: listening.clone(),
                 stop: stopped.clone(),
             };
-            worker.orders.send(order).map_err(|_| io::Error::other("a worker thread has ended"))?;
+            worker
+                .orders
+                .send(order)
+                .map_err(|_| io::Error::other("a worker thread has ended"))?;
         }
-        Ok(Open { listener, sockets, stop })
+        Ok(Open {
+            listener,
+            sockets,
+            stop,
+        })
     }
 }
 
@@ -155,21 +175,30 @@ impl Worker {
             .thread_keep_alive(Duration::from_secs(60))
             .build()?;
         let (orders, mut received) = mpsc::unbounded_channel::<Order>();
-        let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-            runtime.block_on(async move {
-                let mut serving = tokio::task::JoinSet::new();
-                while let Some(order) = received.recv().await {
-                    serving.spawn(serve(order, shared.clone()));
-                    while serving.try_join_next().is_some() {}
-                }
-                while serving.join_next().await.is_some() {}
-            });
-        })?;
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(move || {
+                runtime.block_on(async move {
+                    let mut serving = tokio::task::JoinSet::new();
+                    while let Some(order) = received.recv().await {
+                        serving.spawn(serve(order, shared.clone()));
+                        while serving.try_join_next().is_some() {}
+                    }
+                    while serving.join_next().await.is_some() {}
+                });
+            })?;
         Ok(Self { orders, thread })
     }
 }
 
-async fn serve(Order { socket, listener, stop }: Order, shared: Arc<Shared>) {
+async fn serve(
+    Order {
+        socket,
+        listener,
+        stop,
+    }: Order,
+    shared: Arc<Shared>,
+) {
     let socket = match tokio::net::TcpListener::from_std(socket) {
         Ok(socket) => socket,
         Err(error) => {
@@ -178,7 +207,11 @@ async fn serve(Order { socket, listener, stop }: Order, shared: Arc<Shared>) {
         }
     };
     // Tries are counted by `proxy::upstream`, which also knows the budget.
-    let conf = ServerConf { max_retries: MAX_TRIES, ..ServerConf::default() };
+    let conf = ServerConf {
+        max_retries: MAX_TRIES,
+        upstream_keepalive_pool_size: shared.gateway().keepalive(),
+        ..ServerConf::default()
+    };
     let mut proxy = pingora::proxy::HttpProxy::new(Proxy { shared }, Arc::new(conf));
     proxy.handle_init_modules();
     proxy.h2_options = Some(listener.h2_options());
@@ -193,7 +226,9 @@ fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
     let asked = TcpListener::bind(address)?;
     let address = asked.local_addr()?;
     drop(asked);
-    (0..workers.max(1)).map(|_| edge_conn::bind(address)).collect()
+    (0..workers.max(1))
+        .map(|_| edge_conn::bind(address))
+        .collect()
 }
 
 fn clone_all(sockets: &[TcpListener]) -> io::Result<Vec<TcpListener>> {

@@ -33,7 +33,12 @@ impl State {
             generation: 1,
             last_error: None,
         };
-        Self { metrics, shared, started: Instant::now(), now: ArcSwap::from_pointee(now) }
+        Self {
+            metrics,
+            shared,
+            started: Instant::now(),
+            now: ArcSwap::from_pointee(now),
+        }
     }
 
     /// Every listener is served.

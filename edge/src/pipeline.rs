@@ -51,7 +51,9 @@ pub(crate) async fn admit(
     // Rules of phase 1 before the body is read: a hostile head must not cost us an upload.
     if let Some(waf) = &profile.waf {
         *inspection = Some(waf.begin(exchange, trace));
-        let verdict = timed(exchange, Layer::Waf, |exchange| inspect::head(inspection, exchange));
+        let verdict = timed(exchange, Layer::Waf, |exchange| {
+            inspect::head(inspection, exchange)
+        });
         settle(exchange, Layer::Waf, verdict)?;
     }
 
@@ -70,12 +72,19 @@ pub(crate) async fn admit(
     // (Authentication and guardrails stand here: they may look at a body that is known to be sane.)
 
     let permit = passage.complete(route.name.clone());
-    Ok(Admitted { permit, route, replay })
+    Ok(Admitted {
+        permit,
+        route,
+        replay,
+    })
 }
 
 /// Finds the route; a request that fits none is nobody's business.
 fn route(gateway: &Gateway, exchange: &mut Exchange) -> Result<Arc<RouteState>, Refused> {
-    let found = exchange.head.as_ref().map_or(Ok(None), |head| gateway.route(head));
+    let found = exchange
+        .head
+        .as_ref()
+        .map_or(Ok(None), |head| gateway.route(head));
     let found = found.and_then(|route| route.ok_or(Refusal::new(404, "no route matches")));
     let route = found.map_err(|refusal| refuse(exchange, Layer::Route, refusal))?;
     exchange.route = Some(route.name.clone());
@@ -88,8 +97,11 @@ fn settle(exchange: &mut Exchange, layer: Layer, verdict: Verdict) -> Result<(),
         Verdict::Continue => Ok(()),
         Verdict::Respond(refusal) => Err(refuse(exchange, layer, refusal)),
         Verdict::Drop => {
-            exchange.decision =
-                Some(Decision { layer, verdict: Verdict::Drop, enforced: true });
+            exchange.decision = Some(Decision {
+                layer,
+                verdict: Verdict::Drop,
+                enforced: true,
+            });
             Err(Refused::Drop)
         }
     }
@@ -104,8 +116,11 @@ fn settle_body(
 }
 
 fn refuse(exchange: &mut Exchange, layer: Layer, refusal: Refusal) -> Refused {
-    exchange.decision =
-        Some(Decision { layer, verdict: Verdict::Respond(refusal.clone()), enforced: true });
+    exchange.decision = Some(Decision {
+        layer,
+        verdict: Verdict::Respond(refusal.clone()),
+        enforced: true,
+    });
     Refused::Respond(refusal)
 }
 

@@ -38,17 +38,26 @@ impl Watch {
         let watcher = watcher
             .inspect_err(|error| tracing::warn!(%error, "files are not watched; use SIGHUP"))
             .ok();
-        let mut watch = Self { watcher, folders: BTreeSet::new(), changes, files: known };
+        let mut watch = Self {
+            watcher,
+            folders: BTreeSet::new(),
+            changes,
+            files: known,
+        };
         watch.follow(files);
         watch
     }
 
     /// Watches these files from now on, by their folders: a renamed-over file stays watched.
     pub(crate) fn follow(&mut self, files: impl IntoIterator<Item = PathBuf>) {
-        let files: BTreeSet<PathBuf> =
-            files.into_iter().filter_map(|file| file.canonicalize().ok()).collect();
-        let folders: BTreeSet<PathBuf> =
-            files.iter().filter_map(|file| file.parent().map(Path::to_path_buf)).collect();
+        let files: BTreeSet<PathBuf> = files
+            .into_iter()
+            .filter_map(|file| file.canonicalize().ok())
+            .collect();
+        let folders: BTreeSet<PathBuf> = files
+            .iter()
+            .filter_map(|file| file.parent().map(Path::to_path_buf))
+            .collect();
         if let Some(watcher) = &mut self.watcher {
             for gone in self.folders.difference(&folders) {
                 let _ = watcher.unwatch(gone);
@@ -79,7 +88,10 @@ impl Watch {
 
 /// Logs why a reload was refused, one event a mistake.
 pub(crate) fn refused(mistakes: &[Diagnostic]) {
-    tracing::error!(mistakes = mistakes.len(), "configuration not loaded; the old one stays");
+    tracing::error!(
+        mistakes = mistakes.len(),
+        "configuration not loaded; the old one stays"
+    );
     for mistake in mistakes {
         tracing::error!("{mistake}");
     }

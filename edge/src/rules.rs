@@ -1,8 +1,10 @@
 //! Loads the rule sets of profiles; equal settings share one set.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use edge_config::{Origin, Waf};
 use edge_core::{Diagnostic, Level, Position};
 use waf_rules::spec::{RulesSpec, Source};
 use waf_rules::{Loader, Problem, RuleSet};
@@ -22,24 +24,39 @@ impl RuleSets {
     ///
     /// # Errors
     /// Every mistake in its files.
-    pub(crate) fn load(&mut self, spec: &RulesSpec) -> Result<Arc<RuleSet>, Vec<Diagnostic>> {
+    pub(crate) fn load(&mut self, waf: &Waf) -> Result<Arc<RuleSet>, Vec<Diagnostic>> {
+        let spec = &waf.rules;
         if let Some((_, rules)) = self.sets.iter().find(|(known, _)| known == spec) {
             return Ok(rules.clone());
         }
         let mut loader = Loader::new();
         for source in spec.sources() {
-            loader = self.add(loader, source);
+            loader = self.add(loader, source, &waf.origins);
         }
-        let loaded = loader.load().map_err(|problems| diagnostics(problems, Level::Error))?;
-        self.warnings.extend(diagnostics(loaded.warnings, Level::Warning));
+        let loaded = loader
+            .load()
+            .map_err(|problems| diagnostics(problems, Level::Error))?;
+        self.warnings
+            .extend(diagnostics(loaded.warnings, Level::Warning));
         let rules = Arc::new(loaded.rules);
         self.sets.push((spec.clone(), rules.clone()));
         Ok(rules)
     }
 
-    fn add(&mut self, loader: Loader, source: Source<'_>) -> Loader {
+    fn add(
+        &mut self,
+        loader: Loader,
+        source: Source<'_>,
+        origins: &BTreeMap<&'static str, Origin>,
+    ) -> Loader {
         match source {
-            Source::Directives { name, text } => loader.text(name, &text),
+            Source::Directives { name, text } => match origins.get(name) {
+                // Empty lines in front make the text's own lines those of the file it stands in.
+                Some(Origin { file, lines_before }) => {
+                    loader.text(file, &format!("{}{text}", "\n".repeat(*lines_before)))
+                }
+                None => loader.text(name, &text),
+            },
             Source::Baseline => loader.baseline(),
             Source::FirstOf(files) => {
                 // A file that is missing is reported by the loader, by the name asked for first.
@@ -55,7 +72,9 @@ impl RuleSets {
                 if found.is_empty() && required {
                     return self.file(loader, pattern);
                 }
-                found.iter().fold(loader, |loader, file| self.file(loader, file))
+                found
+                    .iter()
+                    .fold(loader, |loader, file| self.file(loader, file))
             }
         }
     }
@@ -76,7 +95,10 @@ fn matching(pattern: &Path) -> Vec<PathBuf> {
     let (Some(folder), Some(name)) = (pattern.parent(), pattern.file_name()) else {
         return Vec::new();
     };
-    let pieces: Vec<&[u8]> = name.as_encoded_bytes().split(|byte| *byte == b'*').collect();
+    let pieces: Vec<&[u8]> = name
+        .as_encoded_bytes()
+        .split(|byte| *byte == b'*')
+        .collect();
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> = entries
         .filter(|entry| fits(entry.file_name().as_encoded_bytes(), &pieces))
@@ -89,11 +111,20 @@ fn matching(pattern: &Path) -> Vec<PathBuf> {
 
 /// Whether `name` is the pieces in order, with anything between them.
 fn fits(name: &[u8], pieces: &[&[u8]]) -> bool {
-    let Some((first, rest)) = pieces.split_first() else { return false };
-    let Some(mut name) = name.strip_prefix(*first) else { return false };
-    let Some((last, middle)) = rest.split_last() else { return name.is_empty() };
+    let Some((first, rest)) = pieces.split_first() else {
+        return false;
+    };
+    let Some(mut name) = name.strip_prefix(*first) else {
+        return false;
+    };
+    let Some((last, middle)) = rest.split_last() else {
+        return name.is_empty();
+    };
     for piece in middle.iter().filter(|piece| !piece.is_empty()) {
-        let Some(at) = name.windows(piece.len()).position(|window| window == *piece) else {
+        let Some(at) = name
+            .windows(piece.len())
+            .position(|window| window == *piece)
+        else {
             return false;
         };
         name = name.get(at + piece.len()..).unwrap_or_default();
@@ -124,7 +155,10 @@ mod tests {
     #[test]
     fn a_star_stands_for_any_part_of_a_name() {
         let fits = |name: &str, pattern: &str| {
-            fits(name.as_bytes(), &pattern.split('*').map(str::as_bytes).collect::<Vec<_>>())
+            fits(
+                name.as_bytes(),
+                &pattern.split('*').map(str::as_bytes).collect::<Vec<_>>(),
+            )
         };
         assert!(fits("REQUEST-901.conf", "*.conf"));
         assert!(fits("REQUEST-901.conf", "REQ*-9*.conf"));

@@ -79,7 +79,13 @@ impl Shared {
 
 impl Observer for Shared {
     fn refused(&self, refusal: GateRefusal) {
-        let GateRefusal { connection, head, status, reason, .. } = refusal;
+        let GateRefusal {
+            connection,
+            head,
+            status,
+            reason,
+            ..
+        } = refusal;
         let mut exchange = Box::new(Exchange::new(self.next_id(), connection, head));
         exchange.response_status = Some(status);
         exchange.decision = Some(Decision {

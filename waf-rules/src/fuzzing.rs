@@ -3,9 +3,7 @@
 
 mod exchange;
 
-pub use exchange::{
-    Verdict, cookies, json, multipart, seclang, transaction, uri, urlencoded, xml,
-};
+pub use exchange::{Verdict, cookies, json, multipart, seclang, transaction, uri, urlencoded, xml};
 
 use crate::byteset::ByteSet;
 use crate::libinjection;

@@ -123,6 +123,26 @@ pub fn admit(raw: Bytes, limits: &HeadLimits) -> Result<Admitted, (Reason, Optio
     }
 }
 
+/// Decides about a head that HTTP/2 has framed already: the same rules, for an upstream will read
+/// it as HTTP/1.
+///
+/// # Errors
+/// The first rule it breaks.
+pub fn check(head: &Head, limits: &HeadLimits) -> Result<(), Reason> {
+    let mut fields = head.fields();
+    if fields.len() > limits.fields {
+        return Err(HeadError::TooManyFields.into());
+    }
+    let control = |byte: &u8| matches!(byte, 0..0x20 | 0x7f) && *byte != b'\t';
+    if fields.any(|(_, value)| value.iter().any(control)) {
+        return Err(HeadError::FieldValue.into());
+    }
+    if !head.target().iter().all(u8::is_ascii_graphic) {
+        return Err(HeadError::Target.into());
+    }
+    examine(head, limits).map(|_| ())
+}
+
 fn examine(head: &Head, limits: &HeadLimits) -> Result<(Framing, bool), Reason> {
     request_line(head, limits)?;
     let mut fields = Fields::default();

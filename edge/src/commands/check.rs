@@ -23,7 +23,9 @@ pub(crate) struct CheckArgs {
 
 /// Runs the command.
 pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let Some(loaded) = super::load(&args.config) else { return Ok(ExitCode::FAILURE) };
+    let Some(loaded) = super::load(&args.config) else {
+        return Ok(ExitCode::FAILURE);
+    };
     match assemble::assemble(Arc::new(loaded.policy), &*Metrics::new(VERSION)?) {
         Ok(assembled) => {
             super::show(&assembled.warnings);

@@ -45,7 +45,9 @@ pub(crate) struct ExplainArgs {
 
 /// Runs the command; exit code 0 if the request would be admitted, 1 if not.
 pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
-    let Some(loaded) = super::load(&args.config) else { return Ok(ExitCode::FAILURE) };
+    let Some(loaded) = super::load(&args.config) else {
+        return Ok(ExitCode::FAILURE);
+    };
     let assembled = match assemble::assemble(Arc::new(loaded.policy), &*Metrics::new(VERSION)?) {
         Ok(assembled) => assembled,
         Err(mistakes) => {
@@ -54,7 +56,9 @@ pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let raw = read_request(&args.request)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let story = runtime.block_on(tell(&assembled.gateway, args.client, &raw));
     let mut out = io::stdout().lock();
     if args.json {
@@ -63,7 +67,11 @@ pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         print::text(&mut out, &story, io::stdout().is_terminal())?;
     }
     out.flush()?;
-    Ok(if story.admitted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if story.admitted {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// What happened to the request.
@@ -95,7 +103,12 @@ async fn tell(gateway: &Gateway, client: IpAddr, raw: &[u8]) -> Story {
                 enforced: true,
             });
             let layers = vec![(Layer::Gate, format!("refused with {status}: {reason}"))];
-            return Story { exchange, admitted: false, matches: Vec::new(), layers };
+            return Story {
+                exchange,
+                admitted: false,
+                matches: Vec::new(),
+                layers,
+            };
         }
     };
     exchange.client = gateway.client(address, &head);
@@ -104,9 +117,16 @@ async fn tell(gateway: &Gateway, client: IpAddr, raw: &[u8]) -> Story {
     let mut source = Source::Given(body);
     let admitted =
         pipeline::admit(gateway, &mut exchange, &mut source, &mut inspection, true).await;
-    let matches = inspection.map(|i| i.finish(&mut exchange)).unwrap_or_default();
+    let matches = inspection
+        .map(|i| i.finish(&mut exchange))
+        .unwrap_or_default();
     let layers = layers(&exchange, admitted.as_ref().err());
-    Story { admitted: admitted.is_ok(), exchange, matches, layers }
+    Story {
+        admitted: admitted.is_ok(),
+        exchange,
+        matches,
+        layers,
+    }
 }
 
 /// Each layer's verdict in words: all before the refusing one let the request pass.
@@ -147,7 +167,10 @@ fn words(decision: &Decision) -> String {
 fn read_request(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
     let mut raw = Vec::new();
     let read = if path.as_os_str() == "-" {
-        io::stdin().lock().take(MAX_REQUEST).read_to_end_bounded(&mut raw)
+        io::stdin()
+            .lock()
+            .take(MAX_REQUEST)
+            .read_to_end_bounded(&mut raw)
     } else {
         let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
         file.take(MAX_REQUEST).read_to_end_bounded(&mut raw)
@@ -195,7 +218,9 @@ fn split(raw: &[u8]) -> (Bytes, Bytes) {
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
 }
 
 /// 16 MiB: more than any profile inspects.
@@ -208,7 +233,10 @@ mod tests {
     #[test]
     fn a_head_typed_with_plain_line_feeds_is_written_as_clients_send_it() {
         let (head, body) = split(b"POST / HTTP/1.1\nHost: a\n\nx=1");
-        assert_eq!(head, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n");
+        assert_eq!(
+            head,
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"
+        );
         assert_eq!(body, "x=1");
     }
 

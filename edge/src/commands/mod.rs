@@ -18,8 +18,9 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Logs to standard error; `PALISADE_LOG` sets the level (`info`, `debug`, `edge=trace`, ...).
 pub(crate) fn start_log() {
-    let filter = EnvFilter::try_from_env("PALISADE_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,pingora=error,pingora_core=error,pingora_proxy=error"));
+    let filter = EnvFilter::try_from_env("PALISADE_LOG").unwrap_or_else(|_| {
+        EnvFilter::new("info,pingora=error,pingora_core=error,pingora_proxy=error")
+    });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

@@ -34,22 +34,40 @@ use crate::upstreams::resolve;
 #[derive(Args)]
 pub(crate) struct RunArgs {
     /// The configuration file.
-    #[arg(long, short, value_name = "FILE", env = "PALISADE_CONFIG", required_unless_present = "upstream")]
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        env = "PALISADE_CONFIG",
+        required_unless_present = "upstream"
+    )]
     config: Option<PathBuf>,
     /// Protect the application at this URL, without a file.
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     upstream: Option<String>,
     /// Where to listen, with --upstream.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", requires = "upstream")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8080",
+        requires = "upstream"
+    )]
     listen: String,
     /// Where decision records go, with --upstream: off, stdout, stderr or a file.
-    #[arg(long, value_name = "OUTPUT", default_value = "palisade-audit.jsonl", requires = "upstream")]
+    #[arg(
+        long,
+        value_name = "OUTPUT",
+        default_value = "palisade-audit.jsonl",
+        requires = "upstream"
+    )]
     audit_log: String,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let Some(loaded) = args.load()? else { return Ok(ExitCode::FAILURE) };
+    let Some(loaded) = args.load()? else {
+        return Ok(ExitCode::FAILURE);
+    };
     let started = match Started::new(args, loaded)? {
         Ok(started) => started,
         Err(mistakes) => {
@@ -57,7 +75,9 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(started.serve())
 }
 
@@ -104,16 +124,30 @@ impl Started {
         let files = [files, assembled.files].concat();
         let gateway = assembled.gateway;
         let shared = Arc::new(Shared::new(gateway, recorder, metrics.clone())?);
-        Ok(Ok(Self { args, policy, files, shared, metrics }))
+        Ok(Ok(Self {
+            args,
+            policy,
+            files,
+            shared,
+            metrics,
+        }))
     }
 
     async fn serve(self) -> anyhow::Result<ExitCode> {
-        let Self { args, policy, files, shared, metrics } = self;
-        let count = policy.workers().or_else(|| std::thread::available_parallelism().ok());
+        let Self {
+            args,
+            policy,
+            files,
+            shared,
+            metrics,
+        } = self;
+        let count = policy
+            .workers()
+            .or_else(|| std::thread::available_parallelism().ok());
         let mut workers = Workers::start(count.map_or(1, NonZeroUsize::get), &shared)?;
-        let bound = workers.bind(policy.listeners()).map_err(|(address, error)| {
-            anyhow::anyhow!("cannot listen on {address}: {error}")
-        })?;
+        let bound = workers
+            .bind(policy.listeners())
+            .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
         let (stop_admin, admin_stopped) = watch::channel(false);
         let live = Arc::new(State::new(metrics.clone(), shared.clone()));
         start_admin(&policy, &live, admin_stopped).await?;
@@ -127,7 +161,15 @@ impl Started {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut stop = Stop::new()?;
         let mut watch = Watch::new(files);
-        let mut running = Running { args, shared, workers, live, metrics, generation: 1, drain: policy.drain() };
+        let mut running = Running {
+            args,
+            shared,
+            workers,
+            live,
+            metrics,
+            generation: 1,
+            drain: policy.drain(),
+        };
         loop {
             tokio::select! {
                 _ = hangup.recv() => {
@@ -140,7 +182,11 @@ impl Started {
         }
         let finished = running.stop(&mut stop).await;
         stop_admin.send_replace(true);
-        Ok(if finished { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if finished {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 }
 
@@ -178,7 +224,10 @@ impl Running {
             },
             Ok(Err(mistakes)) => {
                 reload::refused(&mistakes);
-                let first = mistakes.first().map(ToString::to_string).unwrap_or_default();
+                let first = mistakes
+                    .first()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
                 self.refused(&first);
             }
             Err(_) => self.refused("the configuration loader failed"),
@@ -215,7 +264,13 @@ impl Running {
 
     /// Drains; true if every request was answered in time and every record written.
     async fn stop(self, stop: &mut Stop) -> bool {
-        let Self { workers, live, shared, drain, .. } = self;
+        let Self {
+            workers,
+            live,
+            shared,
+            drain,
+            ..
+        } = self;
         tracing::info!(patience = ?drain, "draining");
         live.draining();
         let drained = tokio::task::spawn_blocking(move || workers.drain());
@@ -241,7 +296,10 @@ async fn resolve_names(gateway: &Gateway) {
         for error in resolve::resolve(&upstream.group).await {
             tracing::warn!(group = %upstream.group.name(), %error, "server has no address yet");
         }
-        tokio::spawn(resolve::refresh(Arc::downgrade(&upstream.group), RESOLVE_AGAIN));
+        tokio::spawn(resolve::refresh(
+            Arc::downgrade(&upstream.group),
+            RESOLVE_AGAIN,
+        ));
     }
 }
 
@@ -250,7 +308,9 @@ async fn start_admin(
     live: &Arc<State>,
     mut stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let Some(address) = policy.admin() else { return Ok(()) };
+    let Some(address) = policy.admin() else {
+        return Ok(());
+    };
     let listener = tokio::net::TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} (admin)"))?;
@@ -259,7 +319,12 @@ async fn start_admin(
         // A sender that is gone means the process is ending, too.
         let _ = stopped.wait_for(|stop| *stop).await;
     };
-    tokio::spawn(edge_admin::serve(listener, live.clone(), Hosts::new([]), stopped));
+    tokio::spawn(edge_admin::serve(
+        listener,
+        live.clone(),
+        Hosts::new([]),
+        stopped,
+    ));
     Ok(())
 }
 

@@ -13,6 +13,10 @@ pub(crate) struct SchemaArgs {}
 
 /// Runs the command.
 pub(crate) fn print(_args: &SchemaArgs) -> anyhow::Result<ExitCode> {
-    writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&edge_config::schema())?)?;
+    writeln!(
+        io::stdout(),
+        "{}",
+        serde_json::to_string_pretty(&edge_config::schema())?
+    )?;
     Ok(ExitCode::SUCCESS)
 }

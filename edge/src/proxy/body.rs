@@ -45,7 +45,10 @@ impl Source<'_> {
     /// Takes the inspected part.
     pub(crate) async fn take(&mut self, limits: &BodyLimits) -> Result<Taken, Refusal> {
         match self {
-            Self::Given(bytes) => Ok(Taken { bytes: bytes.clone(), whole: true }),
+            Self::Given(bytes) => Ok(Taken {
+                bytes: bytes.clone(),
+                whole: true,
+            }),
             Self::Client(session) => read(session, limits).await,
         }
     }
@@ -81,7 +84,11 @@ async fn read(session: &mut Session, limits: &BodyLimits) -> Result<Taken, Refus
             break session.as_mut().is_body_done();
         }
     };
-    let bytes = if rest.is_empty() { first.unwrap_or_default() } else { rest.freeze() };
+    let bytes = if rest.is_empty() {
+        first.unwrap_or_default()
+    } else {
+        rest.freeze()
+    };
     Ok(Taken { bytes, whole })
 }
 

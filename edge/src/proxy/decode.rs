@@ -20,7 +20,8 @@ pub(crate) struct DecodeLimits {
 
 impl DecodeLimits {
     fn cap(self, encoded: usize) -> usize {
-        self.bytes.min(encoded.saturating_mul(self.ratio).max(SMALL))
+        self.bytes
+            .min(encoded.saturating_mul(self.ratio).max(SMALL))
     }
 }
 
@@ -101,11 +102,17 @@ impl Coding {
                 }
                 decoded => decoded,
             },
-            Self::Brotli => read(brotli_decompressor::Decompressor::new(body, BUFFER), whole, cap),
+            Self::Brotli => read(
+                brotli_decompressor::Decompressor::new(body, BUFFER),
+                whole,
+                cap,
+            ),
             Self::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(body)
                     .map_err(|_| DecodeError::Malformed)?;
-                decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(|_| DecodeError::Malformed)?;
+                decoder
+                    .window_log_max(ZSTD_WINDOW_LOG)
+                    .map_err(|_| DecodeError::Malformed)?;
                 read(decoder, whole, cap)
             }
         }
@@ -144,7 +151,10 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: DecodeLimits = DecodeLimits { bytes: 1 << 20, ratio: 100 };
+    const LIMITS: DecodeLimits = DecodeLimits {
+        bytes: 1 << 20,
+        ratio: 100,
+    };
 
     fn gzip(data: &[u8]) -> Bytes {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
@@ -169,22 +179,38 @@ mod tests {
             ("identity", Bytes::copy_from_slice(&text)),
             ("gzip, gzip", gzip(&gzip(&text))),
         ] {
-            assert_eq!(decode(name.as_bytes(), &body, true, LIMITS).unwrap(), text, "{name}");
+            assert_eq!(
+                decode(name.as_bytes(), &body, true, LIMITS).unwrap(),
+                text,
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn a_bomb_is_refused_before_it_unfolds() {
         let bomb = gzip(&vec![0; 8 << 20]);
-        assert_eq!(decode(b"gzip", &bomb, true, LIMITS), Err(DecodeError::TooLarge));
+        assert_eq!(
+            decode(b"gzip", &bomb, true, LIMITS),
+            Err(DecodeError::TooLarge)
+        );
     }
 
     #[test]
     fn a_false_or_unknown_coding_is_an_error() {
         let body = Bytes::from_static(b"a=1");
-        assert_eq!(decode(b"gzip", &body, true, LIMITS), Err(DecodeError::Malformed));
-        assert_eq!(decode(b"rot13", &body, true, LIMITS), Err(DecodeError::Unsupported));
-        assert_eq!(decode(b"gzip,gzip,gzip", &body, true, LIMITS), Err(DecodeError::Unsupported));
+        assert_eq!(
+            decode(b"gzip", &body, true, LIMITS),
+            Err(DecodeError::Malformed)
+        );
+        assert_eq!(
+            decode(b"rot13", &body, true, LIMITS),
+            Err(DecodeError::Unsupported)
+        );
+        assert_eq!(
+            decode(b"gzip,gzip,gzip", &body, true, LIMITS),
+            Err(DecodeError::Unsupported)
+        );
     }
 
     #[test]
@@ -192,7 +218,10 @@ mod tests {
         let text: Vec<u8> = (0..40_000u32).flat_map(u32::to_le_bytes).collect();
         let coded = gzip(&text);
         let cut = coded.slice(..coded.len() / 2);
-        assert_eq!(decode(b"gzip", &cut, true, LIMITS), Err(DecodeError::Malformed));
+        assert_eq!(
+            decode(b"gzip", &cut, true, LIMITS),
+            Err(DecodeError::Malformed)
+        );
         let seen = decode(b"gzip", &cut, false, LIMITS).unwrap();
         assert!(!seen.is_empty() && text.starts_with(&seen));
     }

@@ -12,7 +12,9 @@ pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut Conte
     let refusal = ctx.refusal.take().unwrap_or_else(|| refusal_for(error));
     let status = refusal.status;
     if let Some(exchange) = &mut ctx.exchange {
-        exchange.error.get_or_insert_with(|| refusal.reason.clone().into_owned());
+        exchange
+            .error
+            .get_or_insert_with(|| refusal.reason.clone().into_owned());
         let by_body = *error.esource() == ErrorSource::Downstream && status != CLIENT_GONE;
         if exchange.decision.is_none() && (by_body || status == 413) {
             exchange.decision = Some(Decision {
@@ -27,11 +29,16 @@ pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut Conte
         // The client may be gone by now; the record says what was meant for it.
         let _ = answer::refuse(&mut session.downstream_session, &refusal, id).await;
     }
-    FailToProxy { error_code: status, can_reuse_downstream: false }
+    FailToProxy {
+        error_code: status,
+        can_reuse_downstream: false,
+    }
 }
 
 fn refusal_for(error: &Error) -> Refusal {
-    use ErrorType::{ConnectTimedout, HTTPStatus, ReadTimedout, TLSHandshakeTimedout, WriteTimedout};
+    use ErrorType::{
+        ConnectTimedout, HTTPStatus, ReadTimedout, TLSHandshakeTimedout, WriteTimedout,
+    };
     match (error.etype(), error.esource()) {
         (HTTPStatus(503), _) => Refusal::new(503, "no upstream server"),
         (HTTPStatus(code), _) => Refusal::new(*code, "refused by the proxy"),

@@ -58,14 +58,26 @@ pub(crate) fn host(
     route: Option<&RouteState>,
     lease: Option<&Lease>,
 ) -> Result<()> {
-    let (Some(route), Some(lease)) = (route, lease) else { return Ok(()) };
+    let (Some(route), Some(lease)) = (route, lease) else {
+        return Ok(());
+    };
     if route.upstream.host_header == HostHeader::Preserve {
         return Ok(());
     }
-    let Some(server) = lease.server() else { return Ok(()) };
+    let Some(server) = lease.server() else {
+        return Ok(());
+    };
     let default = if server.tls { 443 } else { 80 };
-    let host = if server.host.contains(':') { format!("[{}]", server.host) } else { server.host.clone() };
-    let host = if server.port == default { host } else { format!("{host}:{}", server.port) };
+    let host = if server.host.contains(':') {
+        format!("[{}]", server.host)
+    } else {
+        server.host.clone()
+    };
+    let host = if server.port == default {
+        host
+    } else {
+        format!("{host}:{}", server.port)
+    };
     request.insert_header(header::HOST, host)
 }
 

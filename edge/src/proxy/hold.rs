@@ -4,6 +4,8 @@
 //! the limit streams on uninspected. Only installed where the rule set asked for response bodies
 //! and the type fits, so event streams and downloads are never held.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use edge_core::{Mode, Refusal, Verdict};
 use pingora::protocols::http::HttpTask;
@@ -17,11 +19,21 @@ pub(crate) struct Hold {
     inspection: Inspection,
     mode: Mode,
     limit: usize,
+    until: Instant,
     decode: DecodeLimits,
     encoding: Option<Vec<u8>>,
     tasks: Vec<HttpTask>,
     bytes: usize,
     ended: bool,
+}
+
+/// How long and how much of a response is held.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HoldLimits {
+    /// Body bytes.
+    pub(crate) bytes: usize,
+    /// Time since the head, looked at whenever more of the response arrives.
+    pub(crate) deadline: Duration,
 }
 
 /// What became of a held response.
@@ -35,19 +47,20 @@ pub(crate) struct Judged {
 }
 
 impl Hold {
-    /// Collects up to `limit` body bytes for `inspection`; `encoding` is the response's
+    /// Collects body bytes up to `limits` for `inspection`; `encoding` is the response's
     /// Content-Encoding, undone before the rules look.
     pub(crate) fn new(
         inspection: Inspection,
         mode: Mode,
-        limit: usize,
+        limits: HoldLimits,
         decode: DecodeLimits,
         encoding: Option<Vec<u8>>,
     ) -> Self {
         Self {
             inspection,
             mode,
-            limit,
+            limit: limits.bytes,
+            until: Instant::now() + limits.deadline,
             decode,
             encoding,
             tasks: Vec::new(),
@@ -65,7 +78,7 @@ impl Hold {
             self.ended |= task.is_end();
             self.tasks.push(task);
         }
-        self.ended || self.bytes >= self.limit
+        self.ended || self.bytes >= self.limit || Instant::now() >= self.until
     }
 
     /// Runs phase 4 and gives the collected tasks back.
@@ -83,17 +96,30 @@ impl Hold {
             Err(fault) => (on_fault.refusal(), Some(fault)),
         };
         let refusal = refusal.filter(|_| self.mode == Mode::Block);
-        (self.tasks, Judged { inspection, refusal, fault })
+        (
+            self.tasks,
+            Judged {
+                inspection,
+                refusal,
+                fault,
+            },
+        )
     }
 
     /// Gives the inspection back without a verdict: the response never came to its end.
     pub(super) fn abandon(self) -> Judged {
-        Judged { inspection: self.inspection, refusal: None, fault: None }
+        Judged {
+            inspection: self.inspection,
+            refusal: None,
+            fault: None,
+        }
     }
 
     /// The body without its content coding; undecodable bodies are inspected as they are.
     fn plain(&self, raw: &Bytes) -> Bytes {
-        let Some(encoding) = &self.encoding else { return raw.clone() };
+        let Some(encoding) = &self.encoding else {
+            return raw.clone();
+        };
         decode::decode(encoding, raw, self.ended, self.decode).unwrap_or_else(|_| raw.clone())
     }
 }

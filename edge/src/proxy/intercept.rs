@@ -46,7 +46,12 @@ impl Handle {
     pub(crate) fn install(session: &mut Box<ServerSession>, replay: Option<Replay>) -> Self {
         let handle = Self::default();
         let inner = std::mem::replace(session, absent());
-        let intercept = Intercept { inner, handle: handle.clone(), replay, hold: None };
+        let intercept = Intercept {
+            inner,
+            handle: handle.clone(),
+            replay,
+            hold: None,
+        };
         **session = ServerSession::new_custom(Box::new(intercept));
         handle
     }
@@ -109,7 +114,9 @@ impl Intercept {
         if self.hold.is_none() {
             self.hold = self.handle.with(|shared| shared.hold.take());
         }
-        let Some(mut hold) = self.hold.take() else { return Ok(Released::Write(tasks)) };
+        let Some(mut hold) = self.hold.take() else {
+            return Ok(Released::Write(tasks));
+        };
         if !hold.push(tasks) {
             self.hold = Some(hold);
             return Ok(Released::Later);
@@ -139,7 +146,11 @@ impl CustomSession for Intercept {
     }
 
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
-        if self.replays_whole() { Ok(None) } else { self.inner.read_request_body().await }
+        if self.replays_whole() {
+            Ok(None)
+        } else {
+            self.inner.read_request_body().await
+        }
     }
 
     async fn drain_request_body(&mut self) -> Result<()> {

@@ -99,8 +99,14 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        let (Some(exchange), Some(gateway)) = (&ctx.exchange, &ctx.gateway) else { return Ok(()) };
-        headers::forward(request, exchange, gateway.trusts(exchange.connection.client))?;
+        let (Some(exchange), Some(gateway)) = (&ctx.exchange, &ctx.gateway) else {
+            return Ok(());
+        };
+        headers::forward(
+            request,
+            exchange,
+            gateway.trusts(exchange.connection.client),
+        )?;
         headers::host(request, ctx.route.as_deref(), ctx.lease.as_ref())
     }
 

@@ -22,12 +22,15 @@ pub(super) fn write(
     let (Some(mut exchange), Some(gateway)) = (ctx.exchange.take(), ctx.gateway.take()) else {
         return;
     };
-    exchange.response_status =
-        session.response_written().map(|response| response.status.as_u16());
+    exchange.response_status = session
+        .response_written()
+        .map(|response| response.status.as_u16());
     exchange.bytes_in = exchange.bytes_in.max(session.body_bytes_read() as u64);
     exchange.bytes_out = session.body_bytes_sent() as u64;
     if let Some(error) = error {
-        exchange.error.get_or_insert_with(|| error.reason_str().to_owned());
+        exchange
+            .error
+            .get_or_insert_with(|| error.reason_str().to_owned());
     }
     if let Some(inspection) = ctx.inspection.take() {
         inspection.finish(&mut exchange);
@@ -39,9 +42,13 @@ pub(super) fn write(
 /// Takes the intercept off and notes what became of a held response.
 fn take_off(handle: &Handle, session: &mut Session, ctx: &mut Context) {
     handle.remove(&mut session.downstream_session);
-    let Some(judged) = handle.judged() else { return };
+    let Some(judged) = handle.judged() else {
+        return;
+    };
     ctx.inspection = Some(judged.inspection);
-    let Some(exchange) = &mut ctx.exchange else { return };
+    let Some(exchange) = &mut ctx.exchange else {
+        return;
+    };
     exchange.faults.extend(judged.fault);
     if let Some(refusal) = judged.refusal {
         exchange.decision = Some(Decision {

@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use edge_conn::gate;
 use edge_core::{Connection, Decision, Exchange, Head, Layer, Refusal, Verdict, Version};
 use http::header;
 use pingora::proxy::Session;
@@ -13,6 +15,7 @@ use super::body::{CLIENT_GONE, Source};
 use super::intercept::Handle;
 use super::stream::{self, Upgrade};
 use super::{Context, answer};
+use crate::assemble::Gateway;
 use crate::pipeline::{self, Admitted, Refused};
 use crate::serve::Shared;
 
@@ -28,13 +31,22 @@ pub(super) async fn admit(
     if let Some(head) = &exchange.head {
         exchange.client = gateway.client(exchange.connection.client, head);
     }
-    let refused = match prepare(session, &exchange) {
+    let refused = match prepare(&gateway, session, &exchange) {
         Ok(()) => {
             let mut body = Source::Client(session);
-            let admitted =
-                pipeline::admit(&gateway, &mut exchange, &mut body, &mut ctx.inspection, false);
+            let admitted = pipeline::admit(
+                &gateway,
+                &mut exchange,
+                &mut body,
+                &mut ctx.inspection,
+                false,
+            );
             match admitted.await {
-                Ok(Admitted { permit, route, replay }) => {
+                Ok(Admitted {
+                    permit,
+                    route,
+                    replay,
+                }) => {
                     if replay.is_some() {
                         ctx.intercept =
                             Some(Handle::install(&mut session.downstream_session, replay));
@@ -58,7 +70,9 @@ pub(super) async fn admit(
     let id = exchange.id;
     ctx.exchange = Some(exchange);
     ctx.gateway = Some(gateway);
-    let Some(refused) = refused else { return Ok(false) };
+    let Some(refused) = refused else {
+        return Ok(false);
+    };
     match refused {
         Refused::Respond(refusal) if refusal.status != CLIENT_GONE => {
             answer::refuse(&mut session.downstream_session, &refusal, Some(id)).await?;
@@ -73,21 +87,35 @@ pub(super) async fn admit(
 
 /// Counts body bytes on their way to the upstream against the profile's limit.
 pub(super) fn count_body(body: Option<&Bytes>, ctx: &mut Context) -> Result<()> {
-    let (Some(body), Some(route)) = (body, &ctx.route) else { return Ok(()) };
+    let (Some(body), Some(route)) = (body, &ctx.route) else {
+        return Ok(());
+    };
     ctx.forwarded += body.len() as u64;
     let limit = route.profile.body.limit;
     if limit > 0 && ctx.forwarded > limit {
         ctx.refusal = Some(Refusal::new(413, "body longer than accepted"));
-        return Err(Error::explain(ErrorType::HTTPStatus(413), "body longer than accepted"));
+        return Err(Error::explain(
+            ErrorType::HTTPStatus(413),
+            "body longer than accepted",
+        ));
     }
     Ok(())
 }
 
-/// Takes a bogus `Upgrade` off before anything acts on it.
-fn prepare(session: &mut Session, exchange: &Exchange) -> Result<(), Refusal> {
+/// What must hold before the pipeline: an HTTP/2 head that reads as one HTTP/1 head, and no bogus
+/// `Upgrade`.
+fn prepare(gateway: &Gateway, session: &mut Session, exchange: &Exchange) -> Result<(), Refusal> {
     let Some(head) = &exchange.head else {
         return Err(Refusal::new(400, "malformed request head"));
     };
+    if head.version() == Version::Http2 {
+        gate::check(head, &gateway.head_limits())
+            .map_err(|reason| Refusal::new(reason.status(), reason.name()))?;
+        // pingora has no clock for clients that stop reading an HTTP/2 stream.
+        session
+            .downstream_session
+            .set_write_timeout(Some(HTTP2_WRITE_PATIENCE));
+    }
     if stream::upgrade(head)? == Upgrade::Bogus {
         session.req_header_mut().remove_header(&header::UPGRADE);
     }
@@ -101,21 +129,34 @@ fn arrived(session: &Session) -> (Arc<Connection>, Option<Head>) {
     let connection = info.map_or_else(
         || {
             let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-            Arc::new(Connection { peer: unknown, client: unknown, local: unknown })
+            Arc::new(Connection {
+                peer: unknown,
+                client: unknown,
+                local: unknown,
+            })
         },
         |info| info.connection().clone(),
     );
     if !session.is_http2() {
-        return (connection, info.and_then(|info| info.take_head()));
+        return (
+            connection,
+            info.and_then(edge_conn::ConnectionInfo::take_head),
+        );
     }
     let request = session.req_header();
-    let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
+    let target = request
+        .uri
+        .path_and_query()
+        .map_or("/", |target| target.as_str());
     let authority = request
         .uri
         .authority()
         .filter(|_| !request.headers.contains_key(header::HOST))
         .map(|authority| (&b"host"[..], authority.as_str().as_bytes()));
-    let fields = request.headers.iter().map(|(name, value)| (name.as_ref(), value.as_bytes()));
+    let fields = request
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_ref(), value.as_bytes()));
     let head = Head::from_parts(
         request.method.as_str().as_bytes(),
         target.as_bytes(),
@@ -124,3 +165,5 @@ fn arrived(session: &Session) -> (Arc<Connection>, Option<Head>) {
     );
     (connection, Some(head))
 }
+
+const HTTP2_WRITE_PATIENCE: Duration = Duration::from_secs(60);

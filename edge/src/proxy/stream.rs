@@ -24,18 +24,24 @@ pub(crate) enum Upgrade {
 /// # Errors
 /// A handshake that also carries a body: two parsers would disagree where frames begin.
 pub(crate) fn upgrade(head: &Head) -> Result<Upgrade, Refusal> {
-    let Some(protocol) = head.field("upgrade") else { return Ok(Upgrade::None) };
+    let Some(protocol) = head.field("upgrade") else {
+        return Ok(Upgrade::None);
+    };
     let handshake = head.version() == Version::Http11
         && head.method() == b"GET"
         && protocol.eq_ignore_ascii_case(b"websocket")
         && head.values("upgrade").count() == 1
         && lists(head, "connection", b"upgrade")
         && head.field("sec-websocket-version") == Some(b"13")
-        && head.field("sec-websocket-key").is_some_and(|key| key.len() == WEBSOCKET_KEY);
+        && head
+            .field("sec-websocket-key")
+            .is_some_and(|key| key.len() == WEBSOCKET_KEY);
     if !handshake {
         return Ok(Upgrade::Bogus);
     }
-    let empty = head.field("content-length").is_none_or(|length| length == b"0");
+    let empty = head
+        .field("content-length")
+        .is_none_or(|length| length == b"0");
     if !empty || head.field("transfer-encoding").is_some() {
         return Err(Refusal::new(400, "WebSocket handshake with a body"));
     }
@@ -46,14 +52,20 @@ pub(crate) fn upgrade(head: &Head) -> Result<Upgrade, Refusal> {
 /// so only its head is inspected.
 pub(crate) fn is_grpc(head: &Head, route: &RouteState) -> bool {
     let grpc = |value: &[u8]| {
-        let media = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let media = value
+            .split(|byte| *byte == b';')
+            .next()
+            .unwrap_or_default()
+            .trim_ascii();
         let media = media.to_ascii_lowercase();
         media == b"application/grpc" || media.starts_with(b"application/grpc+")
     };
     head.version() == Version::Http2
         && route.upstream.group.dial().http2
         && head.method() == b"POST"
-        && head.field("te").is_some_and(|te| te.eq_ignore_ascii_case(b"trailers"))
+        && head
+            .field("te")
+            .is_some_and(|te| te.eq_ignore_ascii_case(b"trailers"))
         && head.field("content-type").is_some_and(grpc)
 }
 

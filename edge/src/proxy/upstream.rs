@@ -19,10 +19,16 @@ use crate::upstreams::Lease;
 pub(super) fn choose(ctx: &mut Context) -> Result<Box<HttpPeer>> {
     let (Some(_permit), Some(route), Some(exchange)) = (&ctx.permit, &ctx.route, &mut ctx.exchange)
     else {
-        return Err(Error::explain(ErrorType::HTTPStatus(500), "no permit for an upstream"));
+        return Err(Error::explain(
+            ErrorType::HTTPStatus(500),
+            "no permit for an upstream",
+        ));
     };
     let Some(lease) = route.upstream.group.pick(Instant::now(), ctx.lease.take()) else {
-        return Err(Error::explain(ErrorType::HTTPStatus(503), "no upstream server"));
+        return Err(Error::explain(
+            ErrorType::HTTPStatus(503),
+            "no upstream server",
+        ));
     };
     exchange.attempts += 1;
     exchange.upstream = Some(lease.address().to_string());
@@ -74,7 +80,10 @@ pub(super) fn exchange_failed(
     }
     // An idle connection may be closed by the server in the moment we use it: once is no fault.
     let safe = reused
-        && ctx.exchange.as_ref().is_some_and(|exchange| exchange.attempts == 1)
+        && ctx
+            .exchange
+            .as_ref()
+            .is_some_and(|exchange| exchange.attempts == 1)
         && is_idempotent(&session.req_header().method)
         && !session.as_downstream().retry_buffer_truncated()
         && session.response_written().is_none();

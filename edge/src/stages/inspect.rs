@@ -40,7 +40,9 @@ pub(crate) async fn body(
     route: &RouteState,
 ) -> Result<Looked, Refusal> {
     let limits = &route.profile.body;
-    let Some(head) = &exchange.head else { return Ok(Looked::default()) };
+    let Some(head) = &exchange.head else {
+        return Ok(Looked::default());
+    };
     if let Some(refusal) = source.check_length(head.field("content-length"), limits.limit) {
         return Err(refusal);
     }
@@ -56,7 +58,10 @@ pub(crate) async fn body(
     let whole = taken.whole && plain.len() <= limits.inspect;
     let bytes = plain.slice(..plain.len().min(limits.inspect));
     Ok(Looked {
-        replay: Some(Replay { bytes: taken.bytes, whole: taken.whole }),
+        replay: Some(Replay {
+            bytes: taken.bytes,
+            whole: taken.whole,
+        }),
         inspected: Some(Inspected { bytes, whole }),
     })
 }
@@ -67,9 +72,14 @@ pub(crate) async fn judge(
     exchange: &mut Exchange,
     body: Option<Inspected>,
 ) -> Verdict {
-    let Some(inspection) = slot.take() else { return Verdict::Continue };
+    let Some(inspection) = slot.take() else {
+        return Verdict::Continue;
+    };
     let on_fault = inspection.on_fault();
-    let body = body.unwrap_or(Inspected { bytes: Bytes::new(), whole: true });
+    let body = body.unwrap_or(Inspected {
+        bytes: Bytes::new(),
+        whole: true,
+    });
     let (inspection, verdict) = inspection.request_body(body.bytes, body.whole).await;
     *slot = Some(inspection);
     settle(verdict, on_fault, exchange)
@@ -83,7 +93,9 @@ pub(crate) fn settle(
 ) -> Verdict {
     verdict.unwrap_or_else(|fault| {
         exchange.faults.push(fault);
-        on_fault.refusal().map_or(Verdict::Continue, Verdict::Respond)
+        on_fault
+            .refusal()
+            .map_or(Verdict::Continue, Verdict::Respond)
     })
 }
 

@@ -27,7 +27,10 @@ pub(crate) struct Waf {
 impl Waf {
     /// Starts a transaction for `exchange`.
     pub(crate) fn begin(&self, exchange: &Exchange, trace: bool) -> Inspection {
-        let origin = Origin { client: exchange.client, server: exchange.connection.local };
+        let origin = Origin {
+            client: exchange.client,
+            server: exchange.connection.local,
+        };
         let id = exchange.id.to_string();
         let mut transaction = self.rules.begin(origin, &id, exchange.received);
         if self.mode == Mode::Detect {
@@ -36,7 +39,10 @@ impl Waf {
         if trace {
             transaction.trace();
         }
-        Inspection { transaction: Some(Box::new(transaction)), on_fault: self.on_fault }
+        Inspection {
+            transaction: Some(Box::new(transaction)),
+            on_fault: self.on_fault,
+        }
     }
 }
 
@@ -60,7 +66,9 @@ impl Inspection {
 
     /// Whether the rules want the request body.
     pub(crate) fn wants_request_body(&self) -> bool {
-        self.transaction.as_ref().is_some_and(|transaction| transaction.inspects_request_body())
+        self.transaction
+            .as_ref()
+            .is_some_and(|transaction| transaction.inspects_request_body())
     }
 
     /// Phase 2; `whole` is false if the body goes on beyond `body`.
@@ -89,7 +97,9 @@ impl Inspection {
     /// they do not look at it.
     pub(crate) fn holds_response(&self) -> Option<usize> {
         let transaction = self.transaction.as_ref()?;
-        transaction.inspects_response_body().then(|| transaction.response_body_limit())
+        transaction
+            .inspects_response_body()
+            .then(|| transaction.response_body_limit())
     }
 
     /// Phase 4.
@@ -121,7 +131,9 @@ impl Inspection {
             }
         };
         exchange.score = outcome.inbound_score;
-        exchange.findings.extend(outcome.matches.iter().map(finding));
+        exchange
+            .findings
+            .extend(outcome.matches.iter().map(finding));
         if let (None, Some(intervention)) = (&exchange.decision, outcome.would_block) {
             exchange.decision = Some(Decision {
                 layer: Layer::Waf,
@@ -136,16 +148,24 @@ impl Inspection {
         &mut self,
         question: impl FnOnce(&mut Transaction) -> Option<Intervention>,
     ) -> Result<Verdict, Fault> {
-        self.guarded(question).map(|answer| verdict(answer.flatten()))
+        self.guarded(question)
+            .map(|answer| verdict(answer.flatten()))
     }
 
     /// A panic in the engine must cost one request its inspection, not the process.
     fn guarded<T>(&mut self, act: impl FnOnce(&mut Transaction) -> T) -> Result<Option<T>, Fault> {
-        let Some(transaction) = self.transaction.as_deref_mut() else { return Ok(None) };
-        catch_unwind(AssertUnwindSafe(|| act(transaction))).map(Some).map_err(|_| {
-            self.transaction = None;
-            Fault { layer: Layer::Waf, what: "the rule engine panicked".into() }
-        })
+        let Some(transaction) = self.transaction.as_deref_mut() else {
+            return Ok(None);
+        };
+        catch_unwind(AssertUnwindSafe(|| act(transaction)))
+            .map(Some)
+            .map_err(|_| {
+                self.transaction = None;
+                Fault {
+                    layer: Layer::Waf,
+                    what: "the rule engine panicked".into(),
+                }
+            })
     }
 
     /// Runs `act` here for small bodies, on the blocking pool for big ones: other connections of
@@ -165,8 +185,17 @@ impl Inspection {
             (self, verdict)
         });
         task.await.unwrap_or_else(|_| {
-            let fault = Fault { layer: Layer::Waf, what: "the inspection was cancelled".into() };
-            (Self { transaction: None, on_fault }, Err(fault))
+            let fault = Fault {
+                layer: Layer::Waf,
+                what: "the inspection was cancelled".into(),
+            };
+            (
+                Self {
+                    transaction: None,
+                    on_fault,
+                },
+                Err(fault),
+            )
         })
     }
 }
@@ -186,7 +215,13 @@ impl FaultRule {
 }
 
 fn verdict(intervention: Option<Intervention>) -> Verdict {
-    let Some(Intervention { status, action, rule_id, .. }) = intervention else {
+    let Some(Intervention {
+        status,
+        action,
+        rule_id,
+        ..
+    }) = intervention
+    else {
         return Verdict::Continue;
     };
     let location = match action {
@@ -194,7 +229,11 @@ fn verdict(intervention: Option<Intervention>) -> Verdict {
         Disruption::Deny => None,
         Disruption::Redirect(location) => Some(location),
     };
-    Verdict::Respond(Refusal { status, reason: format!("rule {rule_id}").into(), location })
+    Verdict::Respond(Refusal {
+        status,
+        reason: format!("rule {rule_id}").into(),
+        location,
+    })
 }
 
 fn finding(matched: &Match) -> Finding {

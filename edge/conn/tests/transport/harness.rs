@@ -177,7 +177,10 @@ impl Server {
             listener,
             Arc::clone(&log) as Arc<dyn Observer>,
         ));
-        let socket = TcpListener::from_std(edge_conn::bind(shared.listener().address()).unwrap()).unwrap();
+        let socket = tokio::net::TcpListener::from_std(
+            edge_conn::bind(shared.listener().address()).unwrap(),
+        )
+        .unwrap();
         let address = socket.local_addr().unwrap();
         let (stop, watch) = watch::channel(false);
         let app = Arc::new(app(Arc::clone(&log), Arc::clone(&shared)));

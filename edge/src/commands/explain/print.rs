@@ -40,11 +40,20 @@ pub(super) fn text(out: &mut impl Write, story: &Story, colour: bool) -> io::Res
 fn rule(out: &mut impl Write, matched: &Match, paint: Paint) -> io::Result<()> {
     let title = format!("rule {}", matched.rule_id);
     writeln!(out, "\n{} {}", paint.with(BOLD, &title), matched.msg)?;
-    writeln!(out, "  at        {}:{} (phase {})", matched.file, matched.line, matched.phase)?;
+    writeln!(
+        out,
+        "  at        {}:{} (phase {})",
+        matched.file, matched.line, matched.phase
+    )?;
     writeln!(out, "  variable  {} = {}", matched.variable, matched.value)?;
     for step in &matched.steps {
         let value = step.value.escape_ascii().to_string();
-        writeln!(out, "  {:<24}  {}", format!("t:{}", step.transformation), value)?;
+        writeln!(
+            out,
+            "  {:<24}  {}",
+            format!("t:{}", step.transformation),
+            value
+        )?;
     }
     writeln!(out, "  matched   {}", matched.matched)?;
     if !matched.data.is_empty() {
@@ -103,7 +112,11 @@ struct Paint(bool);
 
 impl Paint {
     fn with(self, code: &str, text: &str) -> String {
-        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.0 {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 }
 
