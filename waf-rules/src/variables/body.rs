@@ -200,8 +200,10 @@ fn flags(state: &mut State, flags: multipart::Flags) {
     for (variable, set) in strict {
         state.set_number(variable, usize::from(set));
     }
-    let any = strict.iter().any(|(_, set)| *set);
-    state.set_number(Variable::MultipartStrictError, usize::from(any));
+    state.set_number(
+        Variable::MultipartStrictError,
+        usize::from(flags.strict_error()),
+    );
     state.set_number(
         Variable::MultipartCrlfLfLines,
         usize::from(flags.crlf_lf_lines),
