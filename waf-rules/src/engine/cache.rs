@@ -36,6 +36,8 @@ pub(crate) struct Output {
     pub(crate) present: ByteSet,
     /// Where each side's candidate bits start.
     pub(crate) candidates: [u32; 2],
+    /// The output this one is the lower case of.
+    pub(crate) lowercase_of: Option<u32>,
     /// First of the remembered steps from here.
     first_step: u32,
 }
@@ -238,7 +240,13 @@ impl Cache {
         let output = if transformation.apply(arena.get(input.text), scratch) {
             let present = ByteSet::of(scratch);
             let text = arena.push(scratch);
-            self.push(text, present)
+            let output = self.push(text, present);
+            if transformation == Transformation::Lowercase
+                && let Some(output) = self.output_mut(output)
+            {
+                output.lowercase_of = Some(from);
+            }
+            output
         } else {
             from
         };
@@ -259,6 +267,7 @@ impl Cache {
             text,
             present,
             candidates: [NONE; 2],
+            lowercase_of: None,
             first_step: NONE,
         });
         narrow(self.outputs.len() - 1)

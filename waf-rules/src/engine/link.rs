@@ -91,7 +91,7 @@ fn test_text(
 ) {
     if let Some(filter) = link.filter {
         let side = state.side;
-        if !output_may_match(&state.cache, side, transformed.output, filter.bit) {
+        if !output_may_match(rules, &state.cache, side, transformed.output, filter.bit) {
             return;
         }
     }

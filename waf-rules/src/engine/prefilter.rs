@@ -12,7 +12,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind};
 
 use super::arena::Arena;
 use super::bits::{Bits, has};
-use super::cache::Cache;
+use super::cache::{Cache, Output};
 use super::ruleset::RuleSet;
 use super::state::State;
 use super::target::collect;
@@ -57,10 +57,31 @@ pub(crate) struct Scanner {
     literals: Option<AhoCorasick>,
     /// Filters that need the literal, by literal.
     owners: Vec<Box<[u32]>>,
-    /// Filters that need no literal.
+    /// Filters that need no literal. Its length is the width of every set of filters.
     free: Vec<u64>,
-    /// Filters that need a byte of the set.
-    masks: Vec<(ByteSet, Vec<u64>)>,
+    /// The distinct byte sets that filters without literals need a byte of.
+    masks: Vec<ByteSet>,
+    /// The filters that need one, a set for each of `masks`.
+    masked: Vec<u64>,
+    /// What every filter needs besides its literals; asked only when they are there.
+    rest: Vec<Rest>,
+}
+
+/// Conditions of one filter that need no search.
+#[derive(Debug)]
+struct Rest {
+    min_len: usize,
+    masks: Box<[ByteSet]>,
+}
+
+impl Rest {
+    fn admits(&self, output: &Output) -> bool {
+        output.text.len() >= self.min_len
+            && self
+                .masks
+                .iter()
+                .all(|mask| mask.intersects(output.present))
+    }
 }
 
 impl Scanner {
@@ -85,7 +106,8 @@ impl Scanner {
                     }
                 }
             }
-            for mask in &filter.masks {
+            let free = filter.literals.is_none();
+            for mask in filter.masks.iter().filter(|_| free) {
                 let at = masks.iter().position(|(set, _)| set == mask);
                 let at = at.unwrap_or_else(|| {
                     masks.push((*mask, Bits::with_room(filters.len())));
@@ -120,9 +142,18 @@ impl Scanner {
             literals,
             owners,
             free: free.words().to_vec(),
-            masks: masks
-                .into_iter()
-                .map(|(set, bits)| (set, bits.words().to_vec()))
+            rest: filters
+                .iter()
+                .map(|filter| Rest {
+                    min_len: filter.min_len,
+                    masks: filter.masks.clone().into(),
+                })
+                .collect(),
+            masks: masks.iter().map(|(set, _)| *set).collect(),
+            masked: masks
+                .iter()
+                .flat_map(|(_, bits)| bits.words())
+                .copied()
                 .collect(),
         }
     }
@@ -132,25 +163,30 @@ impl Scanner {
         self.free.len()
     }
 
-    /// Writes the filters that `bytes` may match into `candidates`.
-    fn scan(&self, bytes: &[u8], present: ByteSet, candidates: &mut [u64]) {
+    /// Writes the filters whose literals `bytes` has into `candidates`.
+    fn scan(&self, bytes: &[u8], candidates: &mut [u64]) {
         candidates.copy_from_slice(&self.free);
-        if let Some(automaton) = &self.literals
-            && let Ok(found) = automaton.try_find_overlapping_iter(Input::new(bytes))
-        {
-            for literal in found {
-                for owner in self
-                    .owners
-                    .get(literal.pattern().as_usize())
-                    .map_or(&[][..], |owners| owners)
-                {
-                    if let Some(word) = candidates.get_mut(*owner as usize / 64) {
-                        *word |= 1 << (owner % 64);
-                    }
+        let Some(automaton) = self.literals.as_ref().filter(|_| bytes.len() >= SHORTEST) else {
+            return;
+        };
+        let Ok(found) = automaton.try_find_overlapping_iter(Input::new(bytes)) else {
+            candidates.fill(u64::MAX);
+            return;
+        };
+        for literal in found {
+            let owners = self.owners.get(literal.pattern().as_usize());
+            for owner in owners.map_or(&[][..], |owners| owners) {
+                if let Some(word) = candidates.get_mut(*owner as usize / 64) {
+                    *word |= 1 << (owner % 64);
                 }
             }
         }
-        for (set, members) in &self.masks {
+    }
+
+    /// Takes out the filters that need a byte which is not `present`.
+    fn mask(&self, present: ByteSet, candidates: &mut [u64]) {
+        let members = self.masked.chunks_exact(self.width().max(1));
+        for (set, members) in self.masks.iter().zip(members) {
             if !set.intersects(present) {
                 for (word, member) in candidates.iter_mut().zip(members) {
                     *word &= !member;
@@ -159,6 +195,9 @@ impl Scanner {
         }
     }
 }
+
+/// Literals have two bytes or more.
+const SHORTEST: usize = 2;
 
 /// False if no value of the group can match the filter with this bit.
 pub(crate) fn group_may_match(rules: &RuleSet, state: &mut State, number: u32, bit: u32) -> bool {
@@ -211,13 +250,26 @@ fn evaluate_group(rules: &RuleSet, state: &mut State, number: u32) -> u32 {
 fn unite(scanner: &Scanner, side: u8, state: &mut State, output: Option<u32>, start: usize) {
     let from =
         output.and_then(|output| candidates(scanner, side, &mut state.cache, &state.arena, output));
-    for word in 0..scanner.width() {
-        let more = from.map_or(u64::MAX, |from| {
-            state.cache.words.get(from + word).copied().unwrap_or(0)
-        });
-        if let Some(target) = state.cache.words.get_mut(start + word) {
-            *target |= more;
+    let words = &mut state.cache.words;
+    let Some(from) = from else {
+        if let Some(set) = words.get_mut(start..start + scanner.width()) {
+            set.fill(u64::MAX);
         }
+        return;
+    };
+    // The two sets do not overlap: one is the group's, the other an output's.
+    let middle = from.max(start);
+    let Some((low, high)) = words.split_at_mut_checked(middle) else {
+        return;
+    };
+    let low = low.get_mut(from.min(start)..).unwrap_or_default();
+    let (more, set) = if from < start {
+        (low, high)
+    } else {
+        (high, low)
+    };
+    for (word, more) in set.iter_mut().zip(more).take(scanner.width()) {
+        *word |= *more;
     }
 }
 
@@ -232,33 +284,60 @@ fn candidates(
     let output = *cache.output(number)?;
     let known = *output.candidates.get(usize::from(side))?;
     if known != NONE {
-        return Some(known as usize);
+        return Some(known as usize + scanner.width());
     }
+    // Two sets: what the literals say, and what is left after the masks. A value that only lost its
+    // upper case has the same literals, for they are compared without it.
+    let width = scanner.width();
+    let twin = output
+        .lowercase_of
+        .and_then(|twin| candidates(scanner, side, cache, arena, twin));
     let start = cache.words.len();
-    cache.words.resize(start + scanner.width(), 0);
-    let words = cache.words.get_mut(start..)?;
-    scanner.scan(arena.get(output.text), output.present, words);
+    if let Some(twin) = twin {
+        cache.words.extend_from_within(twin - width..twin);
+    } else {
+        cache.words.resize(start + width, 0);
+        let words = cache.words.get_mut(start..)?;
+        scanner.scan(arena.get(output.text), words);
+    }
+    cache.words.extend_from_within(start..start + width);
+    scanner.mask(output.present, cache.words.get_mut(start + width..)?);
     if let Some(slot) = cache
         .output_mut(number)
         .and_then(|output| output.candidates.get_mut(usize::from(side)))
     {
         *slot = u32::try_from(start).unwrap_or(NONE);
     }
-    Some(start)
+    Some(start + width)
 }
 
 /// False if `output`, which the filter's group has scanned, cannot match it.
-pub(crate) fn output_may_match(cache: &Cache, side: Side, output: Option<u32>, bit: u32) -> bool {
+pub(crate) fn output_may_match(
+    rules: &RuleSet,
+    cache: &Cache,
+    side: Side,
+    output: Option<u32>,
+    bit: u32,
+) -> bool {
     let Some(output) = output.and_then(|number| cache.output(number)) else {
         return true;
     };
-    match output.candidates.get(side.index()) {
+    let Some(scanner) = rules.scanners.get(side.index()) else {
+        return true;
+    };
+    let scanned = match output.candidates.get(side.index()) {
         Some(&start) if start != NONE => {
-            let words = cache.words.get(start as usize..).unwrap_or(&[]);
+            let start = start as usize + scanner.width();
+            let words = cache.words.get(start..).unwrap_or(&[]);
             words.is_empty() || has(words, bit as usize)
         }
         _ => true,
-    }
+    };
+    scanned
+        && scanner
+            .rest
+            .get(bit as usize)
+            .is_none_or(|rest| rest.admits(output))
 }
 
 /// The items of a fixed target set as a range of `cache.items`; listed once a phase.

@@ -158,9 +158,15 @@ pub fn uri(data: &[u8]) {
     assert!(target::basename(&path).is_none_or(|name| !name.contains(&b'/')));
 }
 
-/// A rule file either loads or has problems to show.
+/// A rule file either loads or has problems to show. Rules that read files are left out: what they
+/// find depends on the host.
 pub fn seclang(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
+    let folded = text.to_ascii_lowercase();
+    let reads_files = ["include", "file", "@pmf", "matchf", "secgeolookupdb"];
+    if reads_files.iter().any(|word| folded.contains(word)) {
+        return;
+    }
     if let Err(problems) = Loader::new().text("fuzz.conf", &text).load() {
         assert!(!problems.is_empty());
     }
@@ -239,6 +245,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_rules_of_the_transaction_target_are_not_idle() {
+        let judged = |data: &[u8]| run(data).pop();
+        let refused = Some("true".to_owned());
+        let passed = Some("false".to_owned());
+        assert_eq!(judged(b"GET /a?q=%3Cscript%3E\nHost: h\n\n"), refused);
+        assert_eq!(judged(b"GET /a?q=scripture\nHost: h\n\n"), passed);
+        let json = b"POST /\nContent-Type: application/json\n\n{\"a\":[\"<script>\"]}";
+        assert_eq!(judged(json), refused);
+        let xml = b"POST /\nContent-Type: text/xml\n\n<a>&lt;script&gt;</a>";
+        assert_eq!(judged(xml), refused);
+        let multipart = b"POST /\nContent-Type: multipart/form-data; boundary=b\n\n\
+            --b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n<script>\r\n--b--\r\n";
+        assert_eq!(judged(multipart), refused);
+    }
+
+    #[test]
     fn every_target_runs_on_nothing_and_on_noise() {
         let noise: Vec<u8> = (0..=255).collect();
         for data in [b"".as_slice(), &noise] {
@@ -249,6 +271,7 @@ mod tests {
             cookies(data);
             uri(data);
             seclang(data);
+            transaction(data);
         }
     }
 }
