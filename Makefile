@@ -42,7 +42,11 @@ doc: ## the API documentation, warnings denied
 
 .PHONY: deny
 deny: ## licences, duplicate crates, sources, who may import pingora (needs cargo-deny)
-	cargo deny check
+	cargo deny --log-level error check bans licenses sources
+
+.PHONY: advisories
+advisories: ## known vulnerabilities of dependencies (needs cargo-deny and the network)
+	cargo deny check advisories
 
 .PHONY: fuzz-smoke
 fuzz-smoke: ## ten seconds of each fuzz target

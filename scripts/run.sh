@@ -16,11 +16,11 @@ main() {
   local bin=${CARGO_TARGET_DIR:-target}/release/palisade app address
   mkdir -p "$state"
   app=127.0.0.1:$(free_port 8081)
-  "$bin" demo --listen "$app" 2>"$state/demo.log" &
+  "$bin" demo --listen "$app" >"$state/demo.log" 2>&1 &
   pids+=($!)
   wait_for "$app" "$state/demo.log"
   address=127.0.0.1:$(free_port "${PORT:-8080}")
-  "$bin" run --upstream "http://$app" --listen "$address" --audit-log "$record" 2>"$state/palisade.log" &
+  "$bin" run --upstream "http://$app" --listen "$address" --audit-log "$record" >"$state/palisade.log" 2>&1 &
   pids+=($!)
   wait_for "$address" "$state/palisade.log"
   tell "$address"

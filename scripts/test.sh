@@ -27,7 +27,7 @@ main() {
   RUSTDOCFLAGS='-D warnings' step docs cargo doc --workspace --no-deps
   step fuzz fuzz/smoke.sh
   if command -v cargo-deny >/dev/null; then
-    step deny cargo deny --log-level error check
+    step deny cargo deny --log-level error check bans licenses sources
   else
     skip deny "cargo-deny is not installed: cargo install cargo-deny --locked"
   fi

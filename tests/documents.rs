@@ -7,11 +7,17 @@
     reason = "a test fails by panicking"
 )]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use harness::gateway::palisade;
 use harness::{corpus, skipped, workspace};
+
+const VARIABLES: [(&str, &str); 2] = [
+    ("LISTEN", "127.0.0.1:0"),
+    ("UPSTREAM", "http://127.0.0.1:9"),
+];
 
 /// Folders that hold no documents of ours.
 const FOREIGN: &[&str] = &[
@@ -70,6 +76,52 @@ fn every_make_verb_in_a_document_exists() {
             );
         }
     }
+}
+
+#[test]
+fn every_command_in_a_document_exists() {
+    let mut verbs = BTreeSet::new();
+    for document in documents() {
+        for block in blocks(&fs::read_to_string(&document).unwrap(), "sh") {
+            for line in block.lines() {
+                let (program, arguments) = line.trim().split_once(' ').unwrap_or_default();
+                if program.rsplit('/').next() == Some("palisade") {
+                    verbs.extend(arguments.split_whitespace().next().map(str::to_owned));
+                }
+            }
+        }
+    }
+    assert!(
+        verbs.contains("run") && verbs.contains("explain"),
+        "{verbs:?}"
+    );
+    for verb in verbs {
+        let said = palisade(&[&verb, "--help"], &[], b"");
+        assert_eq!(said.code, 0, "palisade {verb}: {}", said.err);
+    }
+}
+
+#[test]
+fn every_whole_configuration_in_a_document_passes_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut checked = 0;
+    for document in documents() {
+        for block in blocks(&fs::read_to_string(&document).unwrap(), "yaml") {
+            if !block.starts_with("listeners:") {
+                continue;
+            }
+            let path = folder.path().join("snippet.yaml");
+            fs::write(&path, &block).unwrap();
+            let said = palisade(
+                &["check", "--config", path.to_str().unwrap()],
+                &VARIABLES,
+                b"",
+            );
+            assert_eq!(said.code, 0, "{}:\n{block}\n{}", name(&document), said.err);
+            checked += 1;
+        }
+    }
+    assert!(checked > 0, "no configuration was found");
 }
 
 #[test]
@@ -133,6 +185,16 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
             found.push(path);
         }
     }
+}
+
+/// The fenced blocks of a language.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    text.split(&fence)
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Targets of inline links and of reference definitions, fenced code left out.
