@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn the_rules_of_the_transaction_target_are_not_idle() {
-        let judged = |data: &[u8]| run(data).pop();
+        let judged = |data: &[u8]| run(&RULE_SET, data, false).pop();
         let refused = Some("true".to_owned());
         let passed = Some("false".to_owned());
         assert_eq!(judged(b"GET /a?q=%3Cscript%3E\nHost: h\n\n"), refused);
