@@ -109,7 +109,9 @@ fn prepare(gateway: &Gateway, session: &mut Session, exchange: &Exchange) -> Res
         return Err(Refusal::new(400, "malformed request head"));
     };
     if head.version() == Version::Http2 {
-        gate::check(head, &gateway.head_limits())
+        let info = session.digest().and_then(edge_conn::connection);
+        let limits = info.map_or_else(|| gateway.head_limits(), |info| *info.head_limits());
+        gate::check(head, &limits)
             .map_err(|reason| Refusal::new(reason.status(), reason.name()))?;
         // pingora has no clock for clients that stop reading an HTTP/2 stream.
         session
