@@ -4,6 +4,8 @@
 mod exchange;
 
 pub use exchange::{Verdict, cookies, json, multipart, seclang, transaction, uri, urlencoded, xml};
+#[cfg(test)]
+pub(crate) use exchange::{attacks, fast_and_plain_agree};
 
 use crate::byteset::ByteSet;
 use crate::libinjection;

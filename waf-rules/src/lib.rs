@@ -4,13 +4,6 @@
 //! request through the five phases. Nothing here does I/O after loading, and every regular
 //! expression is matched in linear time.
 #![forbid(unsafe_code)]
-#![cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "parts grow side by side until the engine uses them all"
-    )
-)]
 
 mod actions;
 mod baseline;

@@ -54,6 +54,7 @@ pub(crate) fn xss(value: &[u8]) -> bool {
 }
 
 /// True unless a quick look would hide what the tokenisers find in `value`.
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn quick_look_agrees(value: &[u8]) -> bool {
     let sqli = !is_plain(value) || detect(value).is_none();
     let html = XSS_BYTES.intersects(ByteSet::of(value));

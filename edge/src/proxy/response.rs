@@ -1,6 +1,8 @@
 //! The response side: phase 3 on the head, and the decision whether to hold the body for phase 4.
 
-use edge_core::{Decision, Layer, Refusal, Verdict};
+use std::time::Instant;
+
+use edge_core::{Decision, Fault, Layer, Mode, Refusal, Verdict};
 use http::header;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -13,7 +15,8 @@ use super::intercept::Handle;
 use crate::stages::inspect;
 use crate::stages::waf::Inspection;
 
-/// Runs phase 3 on a response head that is about to be written.
+/// Runs phase 3 on a response head that is about to be written; then holds the body for phase 4, or
+/// runs phase 4 without it where nobody wants to see it.
 ///
 /// # Errors
 /// The refusal, which `failure::answer` sends in place of the response.
@@ -23,29 +26,40 @@ pub(super) fn inspect(
     ctx: &mut Context,
 ) -> Result<()> {
     succeeded(response, ctx);
-    let interim = response.status.is_informational() && response.status.as_u16() != 101;
+    if response.status.is_informational() && response.status.as_u16() != 101 {
+        return Ok(());
+    }
+    ask(ctx, |inspection| {
+        let fields = response.headers.iter();
+        let fields = fields.map(|(name, value)| (name.as_ref(), value.as_bytes()));
+        inspection.response_head(response.status.as_u16(), PROTOCOL, fields)
+    })?;
+    match hold_limits(response, ctx) {
+        Some(limits) => {
+            hold(session, response, limits, ctx);
+            Ok(())
+        }
+        None => ask(ctx, Inspection::no_response_body),
+    }
+}
+
+/// Asks the rules and carries out what they say.
+fn ask(
+    ctx: &mut Context,
+    question: impl FnOnce(&mut Inspection) -> Result<Verdict, Fault>,
+) -> Result<()> {
     let (Some(inspection), Some(exchange)) = (&mut ctx.inspection, &mut ctx.exchange) else {
         return Ok(());
     };
-    if interim {
-        return Ok(());
-    }
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let on_fault = inspection.on_fault();
-    let fields = response
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_ref(), value.as_bytes()));
-    let verdict = inspection.response_head(response.status.as_u16(), PROTOCOL, fields);
-    let verdict = inspect::settle(verdict, on_fault, exchange);
+    let verdict = inspect::settle(question(inspection), on_fault, exchange);
     exchange.timings.add(Layer::Response, started.elapsed());
     match verdict {
-        Verdict::Continue => {}
-        Verdict::Respond(refusal) => return refuse(ctx, refusal),
-        Verdict::Drop => return refuse(ctx, Refusal::new(403, "response dropped by rule")),
+        Verdict::Continue => Ok(()),
+        Verdict::Respond(refusal) => refuse(ctx, refusal),
+        Verdict::Drop => refuse(ctx, Refusal::new(403, "response dropped by rule")),
     }
-    hold(session, response, ctx);
-    Ok(())
 }
 
 /// An answer is a sign of life, whatever it says.
@@ -76,37 +90,34 @@ fn refuse(ctx: &mut Context, refusal: Refusal) -> Result<()> {
     ))
 }
 
-/// Holds the response if the rules want its body.
-fn hold(session: &mut Session, response: &ResponseHeader, ctx: &mut Context) {
-    let Some(limit) = ctx.inspection.as_ref().and_then(Inspection::holds_response) else {
+/// How much of the response the rules want to see before it is sent; `None` if nothing.
+fn hold_limits(response: &ResponseHeader, ctx: &Context) -> Option<HoldLimits> {
+    let wanted = ctx
+        .inspection
+        .as_ref()
+        .and_then(Inspection::holds_response)?;
+    let HoldLimits { bytes, deadline } = ctx.route.as_ref()?.profile.hold;
+    let bytes = bytes.min(wanted);
+    let streams = response.status.as_u16() == 101 || never_ends(response);
+    (bytes > 0 && !streams).then_some(HoldLimits { bytes, deadline })
+}
+
+/// Holds the response until phase 4 has seen its body.
+fn hold(session: &mut Session, response: &ResponseHeader, limits: HoldLimits, ctx: &mut Context) {
+    let (Some(route), Some(inspection)) = (&ctx.route, ctx.inspection.take()) else {
         return;
     };
-    let Some(route) = &ctx.route else { return };
-    let Some(mode) = route.profile.waf.as_ref().map(|waf| waf.mode) else {
-        return;
-    };
-    if response.status.as_u16() == 101 || never_ends(response) || route.profile.hold.bytes == 0 {
-        return;
-    }
-    let Some(inspection) = ctx.inspection.take() else {
-        return;
-    };
+    let mode = route
+        .profile
+        .waf
+        .as_ref()
+        .map_or(Mode::Block, |waf| waf.mode);
     let encoding = response
         .headers
         .get(header::CONTENT_ENCODING)
-        .map(|v| v.as_bytes().to_vec());
-    let HoldLimits { bytes, deadline } = route.profile.hold;
-    let limits = HoldLimits {
-        bytes: bytes.min(limit),
-        deadline,
-    };
-    let hold = Hold::new(
-        inspection,
-        mode,
-        limits,
-        decode_limits(&route.profile.body),
-        encoding,
-    );
+        .map(|value| value.as_bytes().to_vec());
+    let decode = decode_limits(&route.profile.body);
+    let hold = Hold::new(inspection, mode, limits, decode, encoding);
     ctx.intercept
         .get_or_insert_with(|| Handle::install(&mut session.downstream_session, None))
         .hold_response(hold);

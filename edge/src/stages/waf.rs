@@ -102,6 +102,11 @@ impl Inspection {
             .then(|| transaction.response_body_limit())
     }
 
+    /// Phase 4 on a response whose body nobody wants to see: rules about its head still run.
+    pub(crate) fn no_response_body(&mut self) -> Result<Verdict, Fault> {
+        self.ask(|transaction| transaction.response_body(&[], false))
+    }
+
     /// Phase 4.
     pub(crate) async fn response_body(
         self,

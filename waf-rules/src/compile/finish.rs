@@ -25,8 +25,7 @@ pub(crate) fn finish(mut reader: Reader) -> Result<Loaded, Vec<Problem>> {
     }
     let jumps = resolve_jumps(&mut reader);
     let scores = scores(&mut reader.names);
-    let selections: Vec<_> = reader.drafts.iter().map(|draft| draft.id).collect();
-    let mut builder = Builder::new(selections.len());
+    let mut builder = Builder::new();
     let resolved = resolve_controls(&reader.drafts, &mut builder);
     let mut rules = Vec::with_capacity(reader.drafts.len());
     for ((draft, next), controls) in reader.drafts.into_iter().zip(jumps).zip(resolved) {
@@ -249,7 +248,7 @@ struct Builder {
 }
 
 impl Builder {
-    fn new(_rules: usize) -> Self {
+    fn new() -> Self {
         let mut pipelines = Interned::new();
         // Number 0: the value as it came.
         pipelines.number(Pipeline {

@@ -5,6 +5,7 @@
 //! skipped aloud otherwise. Every case left out stands in a list with its reason, and every run
 //! asserts how many cases passed.
 
+mod crs;
 mod libinjection;
 mod secrules;
 

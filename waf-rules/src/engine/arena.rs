@@ -17,20 +17,6 @@ impl Text {
     pub(crate) fn len(self) -> usize {
         self.len as usize
     }
-
-    pub(crate) fn is_empty(self) -> bool {
-        self.len == 0
-    }
-
-    /// The part of the text that starts at `from` and is `len` long, cut to the text.
-    pub(crate) fn part(self, from: usize, len: usize) -> Self {
-        let from = from.min(self.len());
-        let len = len.min(self.len() - from);
-        Self {
-            start: self.start.saturating_add(narrow(from)),
-            len: narrow(len),
-        }
-    }
 }
 
 /// The buffer.
@@ -107,13 +93,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_come_back_and_parts_stay_inside() {
+    fn texts_come_back() {
         let mut arena = Arena::default();
         let first = arena.push(b"hello");
         let second = arena.push(b"world");
         assert_eq!(arena.get(first), b"hello");
-        assert_eq!(arena.get(second.part(1, 3)), b"orl");
-        assert_eq!(arena.get(first.part(3, 100)), b"lo");
+        assert_eq!(arena.get(second), b"world");
         assert_eq!(arena.get(Text::default()), b"");
     }
 

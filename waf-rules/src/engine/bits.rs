@@ -36,11 +36,6 @@ impl Bits {
         }
     }
 
-    /// True if nothing is in the set.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.words.iter().all(|word| *word == 0)
-    }
-
     /// The bits, lowest number first.
     pub(crate) fn words(&self) -> &[u64] {
         &self.words

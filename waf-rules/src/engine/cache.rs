@@ -59,6 +59,8 @@ pub(crate) struct Cache {
     rows: Vec<u32>,
     width: usize,
     scratch: [Vec<u8>; 2],
+    /// Evaluate the slow, obvious way: nothing cached, nothing prefiltered. For comparison.
+    pub(crate) plain: bool,
 
     // Owned by the prefilter, which fills them in.
     pub(crate) words: Vec<u64>,
@@ -84,6 +86,7 @@ impl Cache {
             rows: Vec::with_capacity(96),
             width: rules.pipelines.len(),
             scratch: [Vec::new(), Vec::new()],
+            plain: false,
             words: Vec::new(),
             groups: vec![NONE; rules.groups.len()],
             resolved: vec![(NONE, NONE); rules.targets.len()],
@@ -122,7 +125,7 @@ impl Cache {
                 output: None,
             };
         };
-        if item.id == Item::LIVE || arena.len() > BUDGET {
+        if !self.keeps(arena, item) {
             return self.uncached(arena, item.value, &pipeline.steps);
         }
         let row = self.row(arena, item);
@@ -144,7 +147,7 @@ impl Cache {
         }
     }
 
-    /// Calls `each` with the value before the first step and after every step that changed it.
+    /// The value before the first step and after every step that changed it.
     pub(crate) fn stages(
         &mut self,
         rules: &RuleSet,
@@ -155,7 +158,7 @@ impl Cache {
         let Some(pipeline) = rules.pipelines.get(number as usize) else {
             return Vec::new();
         };
-        let cached = item.id != Item::LIVE && arena.len() <= BUDGET;
+        let cached = self.keeps(arena, item);
         let mut stages = Vec::with_capacity(pipeline.steps.len() + 1);
         let mut now = Transformed {
             text: item.value,
@@ -183,6 +186,10 @@ impl Cache {
             now = next;
         }
         stages
+    }
+
+    fn keeps(&self, arena: &Arena, item: &Item) -> bool {
+        item.id != Item::LIVE && arena.len() <= BUDGET && !self.plain
     }
 
     /// The value's row of cells; its first cell, pipeline 0, is the value itself.

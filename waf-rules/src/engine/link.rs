@@ -133,6 +133,7 @@ fn keep_captures(state: &mut State) {
             .tx
             .put(u32::from(slot), &name, Some(value), &mut state.arena);
     }
+    state.captures.clear();
 }
 
 /// True if a `ctl` took this value from the running rule.

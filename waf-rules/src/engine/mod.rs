@@ -38,3 +38,6 @@ pub(crate) use target::{Exclude, Pick, Target, TargetSet};
 pub(crate) use template::{Piece, Template};
 pub use transaction::{Origin, RequestLine, Transaction};
 pub(crate) use tx::TxNames;
+
+#[cfg(test)]
+mod tests;

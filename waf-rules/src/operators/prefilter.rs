@@ -71,6 +71,7 @@ impl Prefilter {
     }
 
     /// True if `value` may match: the slow, obvious reading that the engine's bulk scan must equal.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn admits(&self, value: &[u8]) -> bool {
         let present = ByteSet::of(value);
         let occurs = |literal: &Vec<u8>| {

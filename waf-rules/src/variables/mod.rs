@@ -61,6 +61,7 @@ const KEYED: bool = true;
 const PLAIN: bool = false;
 
 const PERSISTENT: &str = "collections that outlive a request are not kept";
+const RAW: &str = "the raw request is not kept; name its parts";
 const EXTRA: &str = "only Coraza has this variable";
 
 variables! {
@@ -81,8 +82,8 @@ variables! {
     "FILES_SIZES" FilesSizes KEYED Fixed;
     "FILES_TMPNAMES" FilesTmpNames KEYED Refused("uploads are never written to disk");
     "FILES_TMP_CONTENT" FilesTmpContent KEYED Refused("uploads are never written to disk");
-    "FULL_REQUEST" FullRequest PLAIN Fixed;
-    "FULL_REQUEST_LENGTH" FullRequestLength PLAIN Fixed;
+    "FULL_REQUEST" FullRequest PLAIN Refused(RAW);
+    "FULL_REQUEST_LENGTH" FullRequestLength PLAIN Refused(RAW);
     "GEO" Geo KEYED Refused("there is no @geoLookup here");
     "GLOBAL" Global KEYED Refused(PERSISTENT);
     "HIGHEST_SEVERITY" HighestSeverity PLAIN Live;
@@ -103,8 +104,8 @@ variables! {
     "MULTIPART_DATA_BEFORE" MultipartDataBefore PLAIN Fixed;
     "MULTIPART_DUPLICATE_PART_HEADER" MultipartDuplicatePartHeader PLAIN Fixed;
     "MULTIPART_FILENAME" MultipartFilename KEYED Fixed;
-    "MULTIPART_FILENAME_CHARSET" MultipartFilenameCharset KEYED Refused(EXTRA);
-    "MULTIPART_FILENAME_LANGUAGE" MultipartFilenameLanguage KEYED Refused(EXTRA);
+    "MULTIPART_FILENAME_CHARSET" MultipartFilenameCharset KEYED Fixed;
+    "MULTIPART_FILENAME_LANGUAGE" MultipartFilenameLanguage KEYED Fixed;
     "MULTIPART_FILE_LIMIT_EXCEEDED" MultipartFileLimitExceeded PLAIN Fixed;
     "MULTIPART_HEADER_FOLDING" MultipartHeaderFolding PLAIN Fixed;
     "MULTIPART_INVALID_HEADER_FOLDING" MultipartInvalidHeaderFolding PLAIN Fixed;

@@ -19,23 +19,27 @@ pub(crate) fn fill_response<'h>(
         Variable::StatusLine,
         format!("{protocol} {status}").as_bytes(),
     );
+    let (mut length, mut kind) = (None, None);
     for (name, value) in headers {
         state.add(Variable::ResponseHeaders, name, value);
         if name.eq_ignore_ascii_case(b"content-length") {
-            state.set(Variable::ResponseContentLength, value);
+            length = Some(value);
         }
         if name.eq_ignore_ascii_case(b"content-type") {
-            let kind = value
-                .split(|byte| *byte == b';')
-                .next()
-                .unwrap_or(value)
-                .trim_ascii();
-            state.set(Variable::ResponseContentType, kind);
-            state.response_type_fits = settings
+            let own = value.split(|byte| *byte == b';').next().unwrap_or(value);
+            // Of two types a client may believe either.
+            state.response_type_fits |= settings
                 .response_body_types
                 .iter()
-                .any(|wanted| wanted.as_bytes().eq_ignore_ascii_case(kind));
+                .any(|wanted| wanted.as_bytes().eq_ignore_ascii_case(own.trim_ascii()));
+            kind = kind.or(Some(own.trim_ascii()));
         }
+    }
+    if let Some(length) = length {
+        state.set(Variable::ResponseContentLength, length);
+    }
+    if let Some(kind) = kind {
+        state.set(Variable::ResponseContentType, kind);
     }
     fill_names(
         state,
