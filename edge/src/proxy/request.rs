@@ -8,13 +8,14 @@ use bytes::Bytes;
 use edge_conn::gate;
 use edge_core::{Connection, Decision, Exchange, Head, Layer, Refusal, Verdict, Version};
 use http::header;
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use super::body::{CLIENT_GONE, Source};
 use super::intercept::Handle;
 use super::stream::{self, Upgrade};
-use super::{Context, answer};
+use super::{Context, answer, headers};
 use crate::assemble::Gateway;
 use crate::pipeline::{self, Admitted, Refused};
 use crate::serve::Shared;
@@ -26,6 +27,9 @@ pub(super) async fn admit(
     ctx: &mut Context,
 ) -> Result<bool> {
     let gateway = shared.gateway();
+    if session.is_http2() {
+        headers::join_cookies(session.req_header_mut())?;
+    }
     let (connection, head) = arrived(session);
     let mut exchange = Box::new(Exchange::new(shared.next_id(), connection, head));
     if let Some(head) = &exchange.head {
@@ -39,20 +43,19 @@ pub(super) async fn admit(
                 &mut exchange,
                 &mut body,
                 &mut ctx.inspection,
+                &mut ctx.route,
                 false,
             );
             match admitted.await {
-                Ok(Admitted {
-                    permit,
-                    route,
-                    replay,
-                }) => {
+                Ok(Admitted { permit, replay }) => {
+                    if let Some(replay) = replay.as_ref().filter(|replay| replay.recoded) {
+                        without_coding(session.req_header_mut(), replay.bytes.len())?;
+                    }
                     if replay.is_some() {
                         ctx.intercept =
                             Some(Handle::install(&mut session.downstream_session, replay));
                     }
                     ctx.permit = Some(permit);
-                    ctx.route = Some(route);
                     None
                 }
                 Err(refused) => Some(refused),
@@ -83,6 +86,15 @@ pub(super) async fn admit(
         }
     }
     Ok(true)
+}
+
+/// Describes a body whose content coding was undone.
+fn without_coding(request: &mut RequestHeader, length: usize) -> Result<()> {
+    request.remove_header(&header::CONTENT_ENCODING);
+    if request.headers.contains_key(header::CONTENT_LENGTH) {
+        request.insert_header(header::CONTENT_LENGTH, length)?;
+    }
+    Ok(())
 }
 
 /// Counts body bytes on their way to the upstream against the profile's limit.

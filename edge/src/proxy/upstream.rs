@@ -17,7 +17,7 @@ use crate::assemble::UpstreamState;
 use crate::upstreams::Lease;
 
 /// Picks a server of the route's group.
-pub(super) fn choose(ctx: &mut Context) -> Result<Box<HttpPeer>> {
+pub(super) fn choose(session: &Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
     let (Some(permit), Some(route), Some(exchange)) = (&ctx.permit, &ctx.route, &mut ctx.exchange)
     else {
         return Err(Error::explain(
@@ -34,7 +34,13 @@ pub(super) fn choose(ctx: &mut Context) -> Result<Box<HttpPeer>> {
     exchange.attempts += 1;
     exchange.upstream = Some(lease.address().to_string());
     ctx.forwarded = 0;
-    let peer = peer_for(permit, &lease, &route.upstream);
+    ctx.sent = Some(Instant::now());
+    let mut peer = peer_for(permit, &lease, &route.upstream);
+    if session.as_downstream().is_upgrade_req() {
+        // A tunnel may be silent for long; the listener's `tunnel_idle` ends it.
+        peer.options.read_timeout = None;
+        peer.options.write_timeout = None;
+    }
     ctx.lease = Some(lease);
     Ok(Box::new(peer))
 }
