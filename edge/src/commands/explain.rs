@@ -156,7 +156,7 @@ async fn admit(
             received.beyond
         ));
     }
-    match prepare(gateway, exchange) {
+    match prepare(&gateway.head_limits(), exchange) {
         Ok(Upgrade::None) => {}
         Ok(Upgrade::Bogus) => notes.push("Upgrade is ignored: no WebSocket handshake".to_owned()),
         Ok(Upgrade::WebSocket) => {
@@ -168,10 +168,13 @@ async fn admit(
         }
     }
     let mut source = Source::Given(received.content);
-    let admitted = pipeline::admit(gateway, exchange, &mut source, inspection, true).await;
-    let Ok(admitted) = admitted else { return false };
+    let mut route = None;
+    let admitted = pipeline::admit(gateway, exchange, &mut source, inspection, &mut route, true);
+    let (Ok(_), Some(route)) = (admitted.await, route) else {
+        return false;
+    };
     // A body that no layer wanted is read on its way to the upstream, and its bounds hold there.
-    match source.take(&admitted.route.profile.body).await {
+    match source.take(&route.profile.body).await {
         Ok(_) => true,
         Err(refusal) => {
             let _ = pipeline::refuse(exchange, Layer::Body, refusal);

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use edge_conn::gate;
+use edge_conn::gate::{self, HeadLimits};
 use edge_core::{Connection, Exchange, Head, Layer, Refusal, Version};
 use http::header;
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use super::body::{CLIENT_GONE, Source};
 use super::intercept::Handle;
 use super::stream::{self, Upgrade};
-use super::{Context, answer};
-use crate::assemble::Gateway;
+use super::{Context, answer, headers};
 use crate::pipeline::{self, Admitted, Refused};
 use crate::serve::Shared;
 
@@ -26,12 +26,17 @@ pub(super) async fn admit(
     ctx: &mut Context,
 ) -> Result<bool> {
     let gateway = shared.gateway();
+    if session.is_http2() {
+        headers::join_cookies(session.req_header_mut())?;
+    }
     let (connection, head) = arrived(session);
     let mut exchange = Box::new(Exchange::new(shared.next_id(), connection, head));
     if let Some(head) = &exchange.head {
         exchange.client = gateway.client(exchange.connection.client, head);
     }
-    let refused = match prepare(&gateway, &exchange) {
+    let info = session.digest().and_then(edge_conn::connection);
+    let limits = info.map_or_else(|| gateway.head_limits(), |info| *info.head_limits());
+    let refused = match prepare(&limits, &exchange) {
         Ok(upgrade) => {
             fit(session, &exchange, &upgrade);
             let mut body = Source::Client(session);
@@ -40,20 +45,19 @@ pub(super) async fn admit(
                 &mut exchange,
                 &mut body,
                 &mut ctx.inspection,
+                &mut ctx.route,
                 false,
             );
             match admitted.await {
-                Ok(Admitted {
-                    permit,
-                    route,
-                    replay,
-                }) => {
+                Ok(Admitted { permit, replay }) => {
+                    if let Some(replay) = replay.as_ref().filter(|replay| replay.recoded) {
+                        without_coding(session.req_header_mut(), replay.bytes.len())?;
+                    }
                     if replay.is_some() {
                         ctx.intercept =
                             Some(Handle::install(&mut session.downstream_session, replay));
                     }
                     ctx.permit = Some(permit);
-                    ctx.route = Some(route);
                     None
                 }
                 Err(refused) => Some(refused),
@@ -79,6 +83,15 @@ pub(super) async fn admit(
     Ok(true)
 }
 
+/// Describes a body whose content coding was undone.
+fn without_coding(request: &mut RequestHeader, length: usize) -> Result<()> {
+    request.remove_header(&header::CONTENT_ENCODING);
+    if request.headers.contains_key(header::CONTENT_LENGTH) {
+        request.insert_header(header::CONTENT_LENGTH, length)?;
+    }
+    Ok(())
+}
+
 /// Counts body bytes on their way to the upstream against the profile's limit.
 pub(super) fn count_body(body: Option<&Bytes>, ctx: &mut Context) -> Result<()> {
     let (Some(body), Some(route)) = (body, &ctx.route) else {
@@ -101,13 +114,12 @@ pub(super) fn count_body(body: Option<&Bytes>, ctx: &mut Context) -> Result<()> 
 ///
 /// # Errors
 /// The refusal of the gate.
-pub(crate) fn prepare(gateway: &Gateway, exchange: &Exchange) -> Result<Upgrade, Refusal> {
+pub(crate) fn prepare(limits: &HeadLimits, exchange: &Exchange) -> Result<Upgrade, Refusal> {
     let Some(head) = &exchange.head else {
         return Err(Refusal::new(400, "malformed request head"));
     };
     if head.version() == Version::Http2 {
-        gate::check(head, &gateway.head_limits())
-            .map_err(|reason| Refusal::new(reason.status(), reason.name()))?;
+        gate::check(head, limits).map_err(|reason| Refusal::new(reason.status(), reason.name()))?;
     }
     stream::upgrade(head)
 }
