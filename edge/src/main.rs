@@ -11,7 +11,7 @@ mod pipeline;
 mod proxy;
 mod reload;
 mod rules;
-mod serve;
+mod shared;
 mod stages;
 mod upstreams;
 

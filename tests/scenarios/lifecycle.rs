@@ -201,6 +201,51 @@ fn termination_lets_requests_finish_and_exits_with_0() {
     );
 }
 
+/// A gateway that was told to stop while an answer is under way that takes far longer than `drain`.
+fn stopping_under_an_endless_answer(drain: &str) -> (Gateway, Upstream) {
+    let slow = Upstream::answering(|_| {
+        Answer::Later(Duration::from_secs(25), Box::new(Answer::text("too late")))
+    });
+    let gateway = Gateway::configured(&format!("{}drain: {drain}\n", routes_to("UPSTREAM")))
+        .before(&slow)
+        .start();
+    let mut waiting = Client::connect(&gateway.address);
+    waiting.send(&request("GET", "/endless", &[], b""));
+    slow.wait_for(1);
+    gateway.signal("TERM");
+    thread::spawn(move || waiting.try_answer("GET"));
+    (gateway, slow)
+}
+
+fn assert_cut_and_recorded_once(gateway: &mut Gateway) {
+    assert_eq!(gateway.wait().code(), Some(0));
+    let records = gateway.records();
+    let records: Vec<_> = records
+        .iter()
+        .filter(|record| record.text("/request/target") == "/endless")
+        .collect();
+    assert_eq!(records.len(), 1, "exactly one record");
+    assert_eq!(records[0].text("/error"), "drain deadline");
+    let log = gateway.log();
+    assert!(log.contains("cut") && log.contains("requests=1"), "{log}");
+}
+
+#[test]
+fn termination_cuts_what_takes_longer_than_the_drain_and_records_it() {
+    let (mut gateway, _slow) = stopping_under_an_endless_answer("1s");
+    assert_cut_and_recorded_once(&mut gateway);
+}
+
+#[test]
+fn a_second_termination_cuts_at_once() {
+    let (mut gateway, _slow) = stopping_under_an_endless_answer("1m");
+    eventually("the drain", || {
+        gateway.log().contains("draining").then_some(())
+    });
+    gateway.signal("TERM");
+    assert_cut_and_recorded_once(&mut gateway);
+}
+
 #[test]
 fn termination_of_an_idle_gateway_is_quick() {
     let upstream = Upstream::echo();

@@ -21,10 +21,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::assemble::{self, Assembled, Gateway};
-use crate::listen::Workers;
+use crate::listen::{Draining, Workers};
 use crate::live::State;
 use crate::reload::{self, Watch};
-use crate::serve::Shared;
+use crate::shared::Shared;
 use crate::upstreams::resolve;
 
 /// Run the gateway.
@@ -78,7 +78,10 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(started.serve())
+    let code = runtime.block_on(started.serve());
+    // A name that is still being looked up must not keep the process.
+    runtime.shutdown_background();
+    code
 }
 
 impl RunArgs {
@@ -262,7 +265,7 @@ impl Running {
         self.live.reload_failed(why);
     }
 
-    /// Drains; true if every request was answered in time and every record written.
+    /// Drains, and cuts what takes too long; true if every record was written.
     async fn stop(self, stop: &mut Stop) -> bool {
         let Self {
             workers,
@@ -273,19 +276,28 @@ impl Running {
         } = self;
         tracing::info!(patience = ?drain, "draining");
         live.draining();
-        let drained = tokio::task::spawn_blocking(move || workers.drain());
-        let in_time = tokio::select! {
-            _ = drained => true,
-            () = tokio::time::sleep(drain) => false,
-            () = stop.asked() => false,
-        };
-        if !in_time {
-            tracing::warn!("requests were cut off");
+        let mut draining = workers.drain();
+        tokio::select! {
+            biased;
+            () = draining.ended() => {}
+            () = tokio::time::sleep(drain) => cut(&mut draining, &shared).await,
+            () = stop.asked() => cut(&mut draining, &shared).await,
         }
         let written = shared.recorder().shutdown(RECORD_PATIENCE);
         let _ = io::stderr().flush();
-        // Threads that still carry requests end with the process.
         written
+    }
+}
+
+/// Drops the requests that are left; their records say so.
+async fn cut(draining: &mut Draining, shared: &Shared) {
+    shared.abort();
+    draining.abort();
+    let ended = tokio::time::timeout(ABORT_PATIENCE, draining.ended()).await;
+    let requests = shared.cut_count();
+    tracing::warn!(requests, "requests were cut at the end of the drain");
+    if ended.is_err() {
+        tracing::warn!("a worker is still busy and ends with the process");
     }
 }
 
@@ -353,3 +365,5 @@ impl Stop {
 /// How often names of servers are looked up again.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(30);
 const RECORD_PATIENCE: Duration = Duration::from_secs(5);
+/// Dropping connections takes no time, unless a worker is inside a long computation.
+const ABORT_PATIENCE: Duration = Duration::from_secs(2);

@@ -17,30 +17,27 @@ use super::stream::{self, Upgrade};
 use super::{Context, answer};
 use crate::assemble::Gateway;
 use crate::pipeline::{self, Admitted, Refused};
-use crate::serve::Shared;
 
 /// Runs the pipeline; true if the request has been answered.
-pub(super) async fn admit(
-    shared: &Shared,
-    session: &mut Session,
-    ctx: &mut Context,
-) -> Result<bool> {
-    let gateway = shared.gateway();
+pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bool> {
+    let gateway = ctx.shared.gateway();
     let (connection, head) = arrived(session);
-    let mut exchange = Box::new(Exchange::new(shared.next_id(), connection, head));
+    // In the context from the start: a request that is cut while it uploads is recorded, too.
+    ctx.gateway = Some(gateway.clone());
+    let exchange = ctx.exchange.insert(Box::new(Exchange::new(
+        ctx.shared.next_id(),
+        connection,
+        head,
+    )));
     if let Some(head) = &exchange.head {
         exchange.client = gateway.client(exchange.connection.client, head);
     }
-    let refused = match prepare(&gateway, session, &exchange) {
+    let id = exchange.id;
+    let refused = match prepare(&gateway, session, exchange) {
         Ok(()) => {
             let mut body = Source::Client(session);
-            let admitted = pipeline::admit(
-                &gateway,
-                &mut exchange,
-                &mut body,
-                &mut ctx.inspection,
-                false,
-            );
+            let inspection = &mut ctx.inspection;
+            let admitted = pipeline::admit(&gateway, exchange, &mut body, inspection, false);
             match admitted.await {
                 Ok(Admitted {
                     permit,
@@ -67,9 +64,6 @@ pub(super) async fn admit(
             Some(Refused::Respond(refusal))
         }
     };
-    let id = exchange.id;
-    ctx.exchange = Some(exchange);
-    ctx.gateway = Some(gateway);
     let Some(refused) = refused else {
         return Ok(false);
     };
