@@ -12,14 +12,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
-use clap::Args;
-use edge_admin::Hosts;
+use clap::{ArgGroup, Args};
 use edge_audit::{Metrics, Recorder};
 use edge_config::{Loaded, Policy};
 use edge_core::Diagnostic;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 
+use crate::admin::Admin;
 use crate::assemble::{self, Assembled, Gateway};
 use crate::listen::{Draining, Workers};
 use crate::live::State;
@@ -32,25 +31,20 @@ use crate::upstreams::resolve;
 /// With --upstream no configuration file is needed: the default profile with the built-in rules
 /// protects the application at that URL. SIGHUP reloads, SIGTERM drains and exits 0.
 #[derive(Args)]
+#[command(group(ArgGroup::new("source").required(true).args(["config", "upstream"])))]
 pub(crate) struct RunArgs {
     /// The configuration file.
-    #[arg(
-        long,
-        short,
-        value_name = "FILE",
-        env = "PALISADE_CONFIG",
-        required_unless_present = "upstream"
-    )]
+    #[arg(long, short, value_name = "FILE", env = "PALISADE_CONFIG")]
     config: Option<PathBuf>,
     /// Protect the application at this URL, without a file.
-    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    #[arg(long, value_name = "URL")]
     upstream: Option<String>,
     /// Where to listen, with --upstream.
     #[arg(
         long,
         value_name = "ADDR",
         default_value = "127.0.0.1:8080",
-        requires = "upstream"
+        conflicts_with = "config"
     )]
     listen: String,
     /// Where decision records go, with --upstream: off, stdout, stderr or a file.
@@ -58,7 +52,7 @@ pub(crate) struct RunArgs {
         long,
         value_name = "OUTPUT",
         default_value = "palisade-audit.jsonl",
-        requires = "upstream"
+        conflicts_with = "config"
     )]
     audit_log: String,
 }
@@ -151,9 +145,9 @@ impl Started {
         let bound = workers
             .bind(policy.listeners())
             .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
-        let (stop_admin, admin_stopped) = watch::channel(false);
         let live = Arc::new(State::new(metrics.clone(), shared.clone()));
-        start_admin(&policy, &live, admin_stopped).await?;
+        let mut admin = Admin::closed();
+        admin.adopt(admin.prepare(&policy)?, &live)?;
         resolve_names(&shared.gateway()).await;
         workers.serve(policy.listeners(), bound)?;
         metrics.reloads.succeeded(SystemTime::now());
@@ -168,10 +162,11 @@ impl Started {
             args,
             shared,
             workers,
+            admin,
             live,
             metrics,
             generation: 1,
-            drain: policy.drain(),
+            policy,
         };
         loop {
             tokio::select! {
@@ -183,9 +178,7 @@ impl Started {
                 () = stop.asked() => break,
             }
         }
-        let finished = running.stop(&mut stop).await;
-        stop_admin.send_replace(true);
-        Ok(if finished {
+        Ok(if running.stop(&mut stop).await {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
@@ -197,10 +190,12 @@ struct Running {
     args: RunArgs,
     shared: Arc<Shared>,
     workers: Workers,
+    admin: Admin,
     live: Arc<State>,
     metrics: Arc<Metrics>,
     generation: u64,
-    drain: Duration,
+    /// What runs now.
+    policy: Arc<Policy>,
 }
 
 impl Running {
@@ -221,7 +216,7 @@ impl Running {
         })
         .await;
         match built {
-            Ok(Ok((policy, assembled))) => match self.adopt(&policy, assembled, watch).await {
+            Ok(Ok((policy, assembled))) => match self.adopt(policy, assembled, watch).await {
                 Ok(()) => tracing::info!(generation, "configuration reloaded"),
                 Err(error) => self.refused(&format!("{error:#}")),
             },
@@ -239,7 +234,7 @@ impl Running {
 
     async fn adopt(
         &mut self,
-        policy: &Policy,
+        policy: Arc<Policy>,
         assembled: Assembled,
         watch: &mut Watch,
     ) -> anyhow::Result<()> {
@@ -247,13 +242,16 @@ impl Running {
             .workers
             .bind(policy.listeners())
             .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
+        let admin = self.admin.prepare(&policy)?;
         resolve_names(&assembled.gateway).await;
         self.shared.recorder().configure(policy.logs())?;
         self.shared.replace(assembled.gateway);
         self.workers.serve(policy.listeners(), bound)?;
         watch.follow(assembled.files);
+        self.admin.adopt(admin, &self.live)?;
         self.generation += 1;
-        self.drain = policy.drain();
+        warn_of_restarts(&self.policy, &policy);
+        self.policy = policy;
         self.metrics.reloads.succeeded(SystemTime::now());
         self.live.reloaded(self.generation);
         Ok(())
@@ -271,9 +269,12 @@ impl Running {
             workers,
             live,
             shared,
-            drain,
+            policy,
+            // Answers probes until the end.
+            admin: _admin,
             ..
         } = self;
+        let drain = policy.drain();
         tracing::info!(patience = ?drain, "draining");
         live.draining();
         let mut draining = workers.drain();
@@ -315,29 +316,22 @@ async fn resolve_names(gateway: &Gateway) {
     }
 }
 
-async fn start_admin(
-    policy: &Policy,
-    live: &Arc<State>,
-    mut stopped: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
-    let Some(address) = policy.admin() else {
-        return Ok(());
+/// Names the keys whose new values take effect at the next start only.
+fn warn_of_restarts(old: &Policy, new: &Policy) {
+    let keepalive = |policy: &Policy| {
+        let upstreams = policy.upstreams().values();
+        upstreams
+            .map(|upstream| upstream.keepalive())
+            .sum::<usize>()
     };
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address} (admin)"))?;
-    tracing::info!(address = %listener.local_addr()?, "admin listening");
-    let stopped = async move {
-        // A sender that is gone means the process is ending, too.
-        let _ = stopped.wait_for(|stop| *stop).await;
-    };
-    tokio::spawn(edge_admin::serve(
-        listener,
-        live.clone(),
-        Hosts::new([]),
-        stopped,
-    ));
-    Ok(())
+    let keys = [
+        ("workers", old.workers() != new.workers()),
+        ("audit.queue", old.logs().queue() != new.logs().queue()),
+        ("upstreams.*.keepalive", keepalive(old) != keepalive(new)),
+    ];
+    for (key, _) in keys.into_iter().filter(|(_, changed)| *changed) {
+        tracing::warn!(key, "this change takes effect at the next start only");
+    }
 }
 
 /// The signals that end the gateway; a second one ends it at once.

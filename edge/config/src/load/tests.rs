@@ -215,6 +215,16 @@ fn admin_is_an_address_or_off() {
 }
 
 #[test]
+fn admin_hosts_are_names_without_a_port() {
+    let hosts = |value: &str| {
+        load(&format!("{MINIMAL}admin: {{ hosts: [{value}] }}\n"))
+            .map(|loaded| loaded.policy.admin_hosts().to_vec())
+    };
+    assert_eq!(hosts("gateway.internal").unwrap(), ["gateway.internal"]);
+    assert!(hosts("'gateway.internal:9901'").is_err() && hosts("'*.internal'").is_err());
+}
+
+#[test]
 fn conf_d_adds_and_a_name_twice_names_both_places() {
     let dir = tempfile::tempdir().unwrap();
     let main = dir.path().join("main.yaml");
