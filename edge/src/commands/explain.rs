@@ -48,7 +48,11 @@ pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let Some(loaded) = super::load(&args.config) else {
         return Ok(ExitCode::FAILURE);
     };
-    let assembled = match assemble::assemble(Arc::new(loaded.policy), &*Metrics::new(VERSION)?) {
+    let assembled = match assemble::assemble(
+        Arc::new(loaded.policy),
+        &*Metrics::new(VERSION)?,
+        &mut Vec::new(),
+    ) {
         Ok(assembled) => assembled,
         Err(mistakes) => {
             super::show(&mistakes);

@@ -6,7 +6,7 @@
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -59,10 +59,11 @@ pub(crate) struct RunArgs {
 
 /// Runs the command.
 pub(crate) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let Some(loaded) = args.load()? else {
+    let mut files = Vec::new();
+    let Some(loaded) = args.load(&mut files)? else {
         return Ok(ExitCode::FAILURE);
     };
-    let started = match Started::new(args, loaded)? {
+    let started = match Started::new(args, loaded, files)? {
         Ok(started) => started,
         Err(mistakes) => {
             super::show(&mistakes);
@@ -80,9 +81,9 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 
 impl RunArgs {
     /// Reads the configuration; `None` if it has mistakes, which have been printed.
-    fn load(&self) -> anyhow::Result<Option<Loaded>> {
+    fn load(&self, watch: &mut Vec<PathBuf>) -> anyhow::Result<Option<Loaded>> {
         match (&self.config, &self.upstream) {
-            (Some(path), _) => Ok(super::load(path)),
+            (Some(path), _) => Ok(super::load_watching(path, watch)),
             (None, Some(upstream)) => {
                 match edge_config::quick(upstream, &self.listen, &self.audit_log) {
                     Ok(loaded) => Ok(Some(loaded)),
@@ -107,18 +108,20 @@ struct Started {
 }
 
 impl Started {
-    fn new(args: RunArgs, loaded: Loaded) -> anyhow::Result<Result<Self, Vec<Diagnostic>>> {
-        let Loaded { policy, files, .. } = loaded;
-        let policy = Arc::new(policy);
+    fn new(
+        args: RunArgs,
+        loaded: Loaded,
+        mut files: Vec<PathBuf>,
+    ) -> anyhow::Result<Result<Self, Vec<Diagnostic>>> {
+        let policy = Arc::new(loaded.policy);
         let metrics = Metrics::new(super::VERSION)?;
-        let assembled = match assemble::assemble(policy.clone(), &metrics) {
+        let assembled = match assemble::assemble(policy.clone(), &metrics, &mut files) {
             Ok(assembled) => assembled,
             Err(mistakes) => return Ok(Err(mistakes)),
         };
         super::show(&assembled.warnings);
         let recorder = Recorder::start(policy.logs(), metrics.records.clone())
             .context("the decision record cannot be written")?;
-        let files = [files, assembled.files].concat();
         let gateway = assembled.gateway;
         let shared = Arc::new(Shared::new(gateway, recorder, metrics.clone())?);
         Ok(Ok(Self {
@@ -208,19 +211,24 @@ impl Running {
         let generation = self.generation + 1;
         let metrics = self.metrics.clone();
         let built = tokio::task::spawn_blocking(move || {
-            let Loaded { policy, files, .. } = edge_config::load(&path, &edge_config::ProcessEnv)?;
-            let policy = Arc::new(policy);
-            let mut assembled = assemble::assemble(policy.clone(), &metrics)?;
-            assembled.files.extend(files);
-            Ok::<_, Vec<Diagnostic>>((policy, assembled))
+            let mut files = Vec::new();
+            (build(&path, &metrics, &mut files), files)
         })
         .await;
         match built {
-            Ok(Ok((policy, assembled))) => match self.adopt(policy, assembled, watch).await {
-                Ok(()) => tracing::info!(generation, "configuration reloaded"),
-                Err(error) => self.refused(&format!("{error:#}")),
+            Ok((Ok((policy, assembled)), files)) => match self.adopt(policy, assembled).await {
+                Ok(()) => {
+                    watch.follow(files);
+                    tracing::info!(generation, "configuration reloaded");
+                }
+                Err(error) => {
+                    watch.follow_too(files);
+                    self.refused(&format!("{error:#}"));
+                }
             },
-            Ok(Err(mistakes)) => {
+            Ok((Err(mistakes), files)) => {
+                // Whoever mends a file that only the new configuration names wants to be noticed.
+                watch.follow_too(files);
                 reload::refused(&mistakes);
                 let first = mistakes
                     .first()
@@ -232,12 +240,7 @@ impl Running {
         }
     }
 
-    async fn adopt(
-        &mut self,
-        policy: Arc<Policy>,
-        assembled: Assembled,
-        watch: &mut Watch,
-    ) -> anyhow::Result<()> {
+    async fn adopt(&mut self, policy: Arc<Policy>, assembled: Assembled) -> anyhow::Result<()> {
         let bound = self
             .workers
             .bind(policy.listeners())
@@ -247,7 +250,6 @@ impl Running {
         self.shared.recorder().configure(policy.logs())?;
         self.shared.replace(assembled.gateway);
         self.workers.serve(policy.listeners(), bound)?;
-        watch.follow(assembled.files);
         self.admin.adopt(admin, &self.live)?;
         self.generation += 1;
         warn_of_restarts(&self.policy, &policy);
@@ -288,6 +290,18 @@ impl Running {
         let _ = io::stderr().flush();
         written
     }
+}
+
+/// Loads everything anew, beside what runs.
+fn build(
+    path: &Path,
+    metrics: &Metrics,
+    watch: &mut Vec<PathBuf>,
+) -> Result<(Arc<Policy>, Assembled), Vec<Diagnostic>> {
+    let loaded = edge_config::load_watching(path, &edge_config::ProcessEnv, watch)?;
+    let policy = Arc::new(loaded.policy);
+    let assembled = assemble::assemble(policy.clone(), metrics, watch)?;
+    Ok((policy, assembled))
 }
 
 /// Drops the requests that are left; their records say so.
