@@ -15,7 +15,7 @@ pub(crate) struct RuleSets {
     sets: Vec<(RulesSpec, Arc<RuleSet>)>,
     /// What the rules' authors should know.
     pub(crate) warnings: Vec<Diagnostic>,
-    /// Every file that was read.
+    /// Every file that was read or looked for, and the folders of patterns.
     pub(crate) files: Vec<PathBuf>,
 }
 
@@ -60,6 +60,7 @@ impl RuleSets {
             Source::Baseline => loader.baseline(),
             Source::FirstOf(files) => {
                 // A file that is missing is reported by the loader, by the name asked for first.
+                self.files.extend(files.iter().map(PathBuf::from));
                 let found = files.iter().find(|file| Path::new(file).exists());
                 match found.or(files.first()) {
                     Some(file) => self.file(loader, Path::new(file)),
@@ -68,6 +69,9 @@ impl RuleSets {
             }
             Source::Files { pattern, required } => {
                 let pattern = Path::new(&pattern);
+                if pattern.as_os_str().as_encoded_bytes().contains(&b'*') {
+                    self.files.extend(pattern.parent().map(Path::to_path_buf));
+                }
                 let found = matching(pattern);
                 if found.is_empty() && required {
                     return self.file(loader, pattern);

@@ -67,7 +67,11 @@ fn attempt(args: &ExplainArgs) -> anyhow::Result<Option<bool>> {
     let Some(loaded) = super::load(&args.config) else {
         return Ok(None);
     };
-    let assembled = match assemble::assemble(Arc::new(loaded.policy), &*Metrics::new(VERSION)?) {
+    let assembled = match assemble::assemble(
+        Arc::new(loaded.policy),
+        &*Metrics::new(VERSION)?,
+        &mut Vec::new(),
+    ) {
         Ok(assembled) => assembled,
         Err(mistakes) => {
             super::show(&mistakes);
