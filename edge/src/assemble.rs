@@ -26,8 +26,6 @@ pub(crate) struct Assembled {
     pub(crate) gateway: Gateway,
     /// Doubts about rules.
     pub(crate) warnings: Vec<Diagnostic>,
-    /// Rule files, to be watched.
-    pub(crate) files: Vec<PathBuf>,
 }
 
 /// The running configuration.
@@ -74,13 +72,15 @@ pub(crate) struct UpstreamState {
     pub(crate) metrics: UpstreamMetrics,
 }
 
-/// Builds what runs from `policy`.
+/// Builds what runs from `policy`; `watch` gets the rule files and their folders, also if they hold
+/// mistakes.
 ///
 /// # Errors
 /// Every mistake in every rule file.
 pub(crate) fn assemble(
     policy: Arc<Policy>,
     metrics: &Metrics,
+    watch: &mut Vec<PathBuf>,
 ) -> Result<Assembled, Vec<Diagnostic>> {
     let mut rules = RuleSets::default();
     let mut mistakes = Vec::new();
@@ -93,6 +93,7 @@ pub(crate) fn assemble(
             Err(more) => mistakes.extend(more),
         }
     }
+    watch.append(&mut rules.files);
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
@@ -124,7 +125,6 @@ pub(crate) fn assemble(
     Ok(Assembled {
         gateway,
         warnings: rules.warnings,
-        files: rules.files,
     })
 }
 

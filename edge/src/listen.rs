@@ -5,10 +5,10 @@
 //! keeps its sockets: connections that wait to be accepted are not lost.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use edge_conn::{Listener, ListenerShared, Observer};
@@ -16,18 +16,26 @@ use pingora::server::configuration::ServerConf;
 use tokio::sync::{mpsc, watch};
 
 use crate::proxy::Proxy;
-use crate::serve::Shared;
+use crate::shared::Shared;
 
 /// The worker threads and what they listen on.
 pub(crate) struct Workers {
     shared: Arc<Shared>,
     threads: Vec<Worker>,
     open: BTreeMap<SocketAddr, Open>,
+    abort: watch::Sender<bool>,
+    /// Ends when every worker has: each holds a sender that is never used.
+    ended: mpsc::Receiver<Infallible>,
 }
 
 struct Worker {
     orders: mpsc::UnboundedSender<Order>,
-    thread: JoinHandle<()>,
+}
+
+/// Workers that accept no more connections.
+pub(crate) struct Draining {
+    abort: watch::Sender<bool>,
+    ended: mpsc::Receiver<Infallible>,
 }
 
 /// A listener that is served right now.
@@ -51,13 +59,17 @@ impl Workers {
     /// # Errors
     /// A thread or its runtime cannot be made.
     pub(crate) fn start(count: usize, shared: &Arc<Shared>) -> io::Result<Self> {
+        let (abort, aborted) = watch::channel(false);
+        let (alive, ended) = mpsc::channel(1);
         let threads = (0..count)
-            .map(|number| Worker::start(number, shared.clone()))
+            .map(|number| Worker::start(number, shared.clone(), aborted.clone(), alive.clone()))
             .collect::<io::Result<_>>()?;
         Ok(Self {
             shared: shared.clone(),
             threads,
             open: BTreeMap::new(),
+            abort,
+            ended,
         })
     }
 
@@ -127,15 +139,15 @@ impl Workers {
             .collect()
     }
 
-    /// Stops accepting, then waits until every request is answered.
-    pub(crate) fn drain(self) {
+    /// Stops accepting; requests in flight go on.
+    pub(crate) fn drain(self) -> Draining {
         for open in self.open.values() {
             open.stop.send_replace(true);
         }
-        for Worker { orders, thread } in self.threads {
-            drop(orders);
-            // A worker that panicked has nothing left to finish.
-            let _ = thread.join();
+        // Without a sender of orders a worker ends once nothing is left to serve.
+        Draining {
+            abort: self.abort,
+            ended: self.ended,
         }
     }
 
@@ -162,32 +174,60 @@ impl Workers {
     }
 }
 
+impl Draining {
+    /// Waits until every worker has ended: all requests were answered, or cut.
+    pub(crate) async fn ended(&mut self) {
+        // A worker that panicked drops its sender, too: it has nothing left to finish.
+        let _ = self.ended.recv().await;
+    }
+
+    /// Tells the workers to drop what they still carry.
+    pub(crate) fn abort(&self) {
+        self.abort.send_replace(true);
+    }
+}
+
 /// Sockets that are bound but not yet served.
 pub(crate) struct Bound {
     sockets: BTreeMap<SocketAddr, Vec<TcpListener>>,
 }
 
 impl Worker {
-    fn start(number: usize, shared: Arc<Shared>) -> io::Result<Self> {
+    fn start(
+        number: usize,
+        shared: Arc<Shared>,
+        mut aborted: watch::Receiver<bool>,
+        alive: mpsc::Sender<Infallible>,
+    ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(BLOCKING_THREADS)
             .thread_keep_alive(Duration::from_secs(60))
             .build()?;
         let (orders, mut received) = mpsc::unbounded_channel::<Order>();
-        let thread = std::thread::Builder::new()
+        let work = async move {
+            let mut serving = tokio::task::JoinSet::new();
+            while let Some(order) = received.recv().await {
+                serving.spawn(serve(order, shared.clone()));
+                while serving.try_join_next().is_some() {}
+            }
+            while serving.join_next().await.is_some() {}
+        };
+        std::thread::Builder::new()
             .name(format!("worker-{number}"))
             .spawn(move || {
                 runtime.block_on(async move {
-                    let mut serving = tokio::task::JoinSet::new();
-                    while let Some(order) = received.recv().await {
-                        serving.spawn(serve(order, shared.clone()));
-                        while serving.try_join_next().is_some() {}
+                    tokio::select! {
+                        () = work => {}
+                        // A sender that is gone means that nobody will ever abort, or wait.
+                        Ok(_) = aborted.wait_for(|abort| *abort) => {}
                     }
-                    while serving.join_next().await.is_some() {}
                 });
+                // Drops every connection that is left here and now; each records its exchange.
+                runtime.shutdown_background();
+                drop(alive);
             })?;
-        Ok(Self { orders, thread })
+        Ok(Self { orders })
     }
 }
 

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use edge_admin::{Live, Readiness, Status};
 use edge_audit::Metrics;
 
-use crate::serve::Shared;
+use crate::shared::Shared;
 
 /// The state of the process, as others may see it.
 pub(crate) struct State {

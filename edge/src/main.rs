@@ -3,6 +3,7 @@
 //! Starts things and turns errors into exit codes; every verb lives in `commands/`.
 #![forbid(unsafe_code)]
 
+mod admin;
 mod assemble;
 mod commands;
 mod listen;
@@ -11,7 +12,7 @@ mod pipeline;
 mod proxy;
 mod reload;
 mod rules;
-mod serve;
+mod shared;
 mod stages;
 mod upstreams;
 
@@ -25,7 +26,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A WAF-first security gateway.
 #[derive(Parser)]
-#[command(version, about, long_about = None, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "palisade", version, about, long_about = None, max_term_width = 100, after_help = MORE)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -57,9 +58,14 @@ fn main() -> ExitCode {
     })
 }
 
-const EXAMPLES: &str = "\
+const MORE: &str = "\
 Examples:
   palisade run --upstream http://127.0.0.1:3000     protect an application, no file needed
   palisade run --config palisade.yaml               run a configuration
   palisade check --config palisade.yaml             all mistakes at once, with their places
-  printf 'GET /?q=<script> HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n' | palisade explain --config palisade.yaml -";
+  printf 'GET /?q=<script> HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n' | palisade explain --config palisade.yaml -
+
+Environment:
+  PALISADE_CONFIG   the configuration file, if --config is not given
+  PALISADE_LOG      what is logged to standard error: error, warn, info (the default), debug or trace,
+                    also for one part only, as in info,edge_conn=debug";

@@ -1,13 +1,18 @@
-//! Loads the configuration again while the gateway runs.
+//! Notices that the configuration changed while the gateway runs.
 //!
-//! Built aside, then swapped: a mistake anywhere leaves the running configuration untouched and is
-//! told in the log, in a metric and at `/api/v1/status`. Watches the configuration, every file it
-//! includes and every rule file; editors that write by renaming are followed.
+//! Loading is built aside, then swapped: a mistake anywhere leaves the running configuration untouched
+//! and is told in the log, in a metric and at `/api/v1/status`. Watched are the configuration, every
+//! file it includes, every rule file, and the folders that are searched for them. Files are watched by
+//! their folders and through every symbolic link on the way, so that editors that write by renaming and
+//! volumes that are swapped by a link (Kubernetes) are followed.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use edge_core::Diagnostic;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
@@ -15,22 +20,33 @@ use tokio::sync::mpsc;
 /// Tells when a watched file changed.
 pub(crate) struct Watch {
     watcher: Option<RecommendedWatcher>,
-    folders: BTreeSet<PathBuf>,
     changes: mpsc::Receiver<()>,
-    files: std::sync::Arc<arc_swap::ArcSwap<BTreeSet<PathBuf>>>,
+    /// As the configuration names them.
+    files: BTreeSet<PathBuf>,
+    watched: Arc<ArcSwap<Watched>>,
+}
+
+/// What counts as a change.
+#[derive(Debug, Default)]
+struct Watched {
+    /// Files, links on the way to them, and folders that may appear.
+    paths: BTreeSet<PathBuf>,
+    /// Folders in which every entry counts.
+    whole: BTreeSet<PathBuf>,
+    /// Folders the system watches for us.
+    folders: BTreeSet<PathBuf>,
 }
 
 impl Watch {
     /// Starts watching `files`; where the system offers no watching, only SIGHUP reloads.
     pub(crate) fn new(files: impl IntoIterator<Item = PathBuf>) -> Self {
         let (tell, changes) = mpsc::channel(1);
-        let known = std::sync::Arc::new(arc_swap::ArcSwap::from_pointee(BTreeSet::new()));
-        let watched = known.clone();
+        let watched = Arc::new(ArcSwap::from_pointee(Watched::default()));
+        let known = watched.clone();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let Ok(event) = event else { return };
-            let files: arc_swap::Guard<std::sync::Arc<BTreeSet<PathBuf>>> = watched.load();
-            let ours = event.paths.iter().any(|path| files.contains(path));
-            if ours && !event.kind.is_access() {
+            let known = known.load();
+            if !event.kind.is_access() && event.paths.iter().any(|path| known.contains(path)) {
                 // A full channel already holds the news.
                 let _ = tell.try_send(());
             }
@@ -40,50 +56,120 @@ impl Watch {
             .ok();
         let mut watch = Self {
             watcher,
-            folders: BTreeSet::new(),
             changes,
-            files: known,
+            files: BTreeSet::new(),
+            watched,
         };
         watch.follow(files);
         watch
     }
 
-    /// Watches these files from now on, by their folders: a renamed-over file stays watched.
+    /// Watches these files and folders from now on, and no others.
     pub(crate) fn follow(&mut self, files: impl IntoIterator<Item = PathBuf>) {
-        let files: BTreeSet<PathBuf> = files
-            .into_iter()
-            .filter_map(|file| file.canonicalize().ok())
-            .collect();
-        let folders: BTreeSet<PathBuf> = files
-            .iter()
-            .filter_map(|file| file.parent().map(Path::to_path_buf))
-            .collect();
+        self.files = files.into_iter().collect();
+        let watched = Watched::new(&self.files);
+        let before = self.watched.load_full();
         if let Some(watcher) = &mut self.watcher {
-            for gone in self.folders.difference(&folders) {
+            for gone in before.folders.difference(&watched.folders) {
                 let _ = watcher.unwatch(gone);
             }
-            for new in folders.difference(&self.folders) {
-                if let Err(error) = watcher.watch(new, RecursiveMode::NonRecursive) {
-                    tracing::warn!(folder = %new.display(), %error, "folder is not watched");
+            // Also those that are watched: one may have been deleted and made again.
+            for folder in &watched.folders {
+                if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
+                    tracing::warn!(folder = %folder.display(), %error, "folder is not watched");
                 }
             }
         }
-        self.folders = folders;
-        self.files.store(std::sync::Arc::new(files));
+        self.watched.store(Arc::new(watched));
     }
 
-    /// Waits for a change, then for quiet: editors write in several steps.
+    /// Watches these files besides those that are watched.
+    pub(crate) fn follow_too(&mut self, files: impl IntoIterator<Item = PathBuf>) {
+        let mut all = std::mem::take(&mut self.files);
+        all.extend(files);
+        self.follow(all);
+    }
+
+    /// Waits for a change, then for quiet, though not for ever: editors write in several steps.
     pub(crate) async fn changed(&mut self) {
         if self.changes.recv().await.is_none() {
             return std::future::pending().await;
         }
-        loop {
+        for _ in 0..MAX_QUIET {
             tokio::time::sleep(QUIET).await;
             if self.changes.try_recv().is_err() {
                 return;
             }
         }
     }
+}
+
+impl Watched {
+    fn new(files: &BTreeSet<PathBuf>) -> Self {
+        let mut watched = Self::default();
+        for path in files.iter().flat_map(|file| trail(file)) {
+            if path.is_dir() && !path.is_symlink() {
+                watched.folders.insert(path.clone());
+                watched.whole.insert(path.clone());
+            }
+            // Of a path that does not exist, the first part that is missing will appear first.
+            let mut missing = path.as_path();
+            while let Some(parent) = missing.parent() {
+                watched.paths.insert(missing.to_owned());
+                if parent.is_dir() {
+                    watched.folders.insert(parent.to_owned());
+                    break;
+                }
+                missing = parent;
+            }
+        }
+        watched
+    }
+
+    /// Whether something at `path` is a change. Hidden files in folders are those of editors.
+    fn contains(&self, path: &Path) -> bool {
+        let hidden = || {
+            let name = path.file_name().unwrap_or_default();
+            name.as_encoded_bytes().starts_with(b".")
+        };
+        let inside = |folder: &Path| self.whole.contains(folder) && !hidden();
+        self.paths.contains(path) || path.parent().is_some_and(inside)
+    }
+}
+
+/// Every symbolic link on the way to `file`, and where the way ends; none has a link before its name.
+fn trail(file: &Path) -> Vec<PathBuf> {
+    let here = file.as_os_str().is_empty();
+    let Ok(mut path) = std::path::absolute(if here { Path::new(".") } else { file }) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for _ in 0..MAX_LINKS {
+        let mut at = PathBuf::new();
+        let mut rest = path.components();
+        let mut next = None;
+        while let Some(part) = rest.next() {
+            if part == Component::ParentDir {
+                at.pop();
+            } else {
+                at.push(part);
+            }
+            if let Ok(target) = fs::read_link(&at) {
+                found.push(at.clone());
+                at.pop();
+                next = Some(at.join(target).join(rest.as_path()));
+                break;
+            }
+        }
+        match next {
+            Some(next) => path = next,
+            None => {
+                found.push(at);
+                break;
+            }
+        }
+    }
+    found
 }
 
 /// Logs why a reload was refused, one event a mistake.
@@ -98,3 +184,56 @@ pub(crate) fn refused(mistakes: &[Diagnostic]) {
 }
 
 const QUIET: Duration = Duration::from_millis(200);
+const MAX_QUIET: usize = 10;
+/// As the kernel has it.
+const MAX_LINKS: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn watched(files: &[PathBuf]) -> Watched {
+        Watched::new(&files.iter().cloned().collect())
+    }
+
+    #[test]
+    fn a_swapped_volume_is_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        fs::create_dir(root.join("..2026_1")).unwrap();
+        fs::write(root.join("..2026_1/palisade.yaml"), "").unwrap();
+        symlink("..2026_1", root.join("..data")).unwrap();
+        symlink("..data/palisade.yaml", root.join("palisade.yaml")).unwrap();
+        let watched = watched(&[root.join("palisade.yaml")]);
+        for change in ["palisade.yaml", "..data", "..2026_1/palisade.yaml"] {
+            assert!(watched.contains(&root.join(change)), "{change}");
+        }
+        for other in ["palisade-audit.jsonl", "..2026_2"] {
+            assert!(!watched.contains(&root.join(other)), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_new_file_in_a_searched_folder_is_a_change_and_an_editors_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let conf_d = root.join("conf.d");
+        let before = watched(&[conf_d.clone()]);
+        assert!(before.contains(&conf_d), "the folder may appear");
+        assert_eq!(before.folders, [root].into());
+        fs::create_dir(&conf_d).unwrap();
+        let after = watched(&[conf_d.clone()]);
+        assert!(after.contains(&conf_d.join("new.yaml")));
+        assert!(!after.contains(&conf_d.join(".new.yaml.swp")));
+    }
+
+    #[test]
+    fn links_in_a_circle_end() {
+        let folder = tempfile::tempdir().unwrap();
+        symlink("b", folder.path().join("a")).unwrap();
+        symlink("a", folder.path().join("b")).unwrap();
+        assert_eq!(trail(&folder.path().join("a")).len(), MAX_LINKS);
+    }
+}

@@ -15,7 +15,7 @@ pub(crate) struct RuleSets {
     sets: Vec<(RulesSpec, Arc<RuleSet>)>,
     /// What the rules' authors should know.
     pub(crate) warnings: Vec<Diagnostic>,
-    /// Every file that was read.
+    /// Every file that was read or looked for, and the folders of patterns.
     pub(crate) files: Vec<PathBuf>,
 }
 
@@ -32,17 +32,35 @@ impl RuleSets {
         let mut loader = Loader::new();
         let mut helps = Helps::new();
         for source in spec.sources() {
+            self.watch(&source);
             loader = add(loader, source, &waf.origins, &mut helps);
         }
-        let loaded = loader
-            .load()
-            .map_err(|problems| diagnostics(problems, Level::Error, &helps))?;
+        let loaded = loader.load().map_err(|problems| {
+            let mended = problems.iter().map(|problem| PathBuf::from(&problem.file));
+            self.files.extend(mended);
+            diagnostics(problems, Level::Error, &helps)
+        })?;
         self.warnings
             .extend(diagnostics(loaded.warnings, Level::Warning, &helps));
         self.files.extend(loaded.files);
         let rules = Arc::new(loaded.rules);
         self.sets.push((spec.clone(), rules.clone()));
         Ok(rules)
+    }
+
+    /// What changes if a source does, also where it is not there yet.
+    fn watch(&mut self, source: &Source<'_>) {
+        match source {
+            Source::FirstOf { files, .. } => self.files.extend(files.iter().map(PathBuf::from)),
+            Source::Files { pattern, .. } => {
+                let path = Path::new(pattern);
+                self.files.push(path.to_owned());
+                if pattern.contains(['*', '?']) {
+                    self.files.extend(path.parent().map(Path::to_path_buf));
+                }
+            }
+            Source::Directives { .. } | Source::Baseline => {}
+        }
     }
 
     /// The numbers of all rules.

@@ -307,3 +307,33 @@ fn the_committed_schema_is_the_one_the_binary_prints() {
         "palisade schema > docs/palisade.schema.json"
     );
 }
+
+#[test]
+fn run_wants_a_file_or_an_upstream_and_not_half_of_each() {
+    let said = palisade(&["run"], &[], b"");
+    assert_eq!(said.code, 2);
+    for option in ["--config", "--upstream"] {
+        assert!(said.err.contains(option), "{}", said.err);
+    }
+    let plain = example("plain");
+    for option in [["--listen", "127.0.0.1:0"], ["--audit-log", "off"]] {
+        let arguments = [&["run", "--config", &plain][..], &option[..]].concat();
+        let said = palisade(&arguments, &VARIABLES, b"");
+        assert_eq!(said.code, 2, "{option:?} would be ignored");
+        assert!(said.err.contains("cannot be used with"), "{}", said.err);
+    }
+}
+
+#[test]
+fn the_version_names_the_product() {
+    let said = palisade(&["--version"], &[], b"");
+    assert!(said.out.starts_with("palisade "), "{}", said.out);
+}
+
+#[test]
+fn a_log_level_that_does_not_exist_is_told() {
+    let said = palisade(&["--version"], &[("PALISADE_LOG", "inof")], b"");
+    assert!(said.err.contains("PALISADE_LOG") && said.err.contains("inof"));
+    let said = palisade(&["--version"], &[("PALISADE_LOG", "debug")], b"");
+    assert_eq!(said.err, "", "a level that exists needs no words");
+}

@@ -117,6 +117,70 @@ fn a_changed_file_reloads_without_a_signal() {
 }
 
 #[test]
+fn a_new_file_in_conf_d_is_noticed_and_so_is_its_repair() {
+    let old = Upstream::answering(|_| Answer::text("old"));
+    let new = Upstream::answering(|_| Answer::text("new"));
+    let gateway = Gateway::configured(&routes_to("OLD"))
+        .with("OLD", old.url())
+        .with("NEW", new.url())
+        .start();
+    let conf_d = gateway.folder().join("conf.d");
+    std::fs::create_dir(&conf_d).unwrap();
+    let site = |waf: &str| {
+        format!(
+            "upstreams: {{ new: {{ servers: [\"${{NEW}}\"] }} }}\nprofiles: {{ new: {{ waf: {{ {waf} }} }} }}\n\
+             routes: [{{ paths: [{{ prefix: /new }}], upstream: new, profile: new }}]\n"
+        )
+    };
+    let (path, rules) = (conf_d.join("new.yaml"), gateway.folder().join("new.conf"));
+    std::fs::write(&rules, "SecNonsense\n").unwrap();
+    std::fs::write(&path, site("files: [../new.conf]")).unwrap();
+    eventually("the refused reload", || {
+        gateway.log().contains("SecNonsense").then_some(())
+    });
+    assert_eq!(Client::get(&gateway.address, "/new").text(), "old");
+    // The running configuration has never named this file.
+    std::fs::write(&rules, "SecRuleEngine On\n").unwrap();
+    eventually("the reload", || {
+        (Client::get(&gateway.address, "/new").text() == "new").then_some(())
+    });
+}
+
+#[test]
+fn a_reload_moves_the_admin_listener_and_names_what_waits_for_a_restart() {
+    let upstream = Upstream::answering(|_| Answer::text("here"));
+    let elsewhere = harness::places::free_address();
+    let gateway = Gateway::configured(&routes_to("UPSTREAM"))
+        .before(&upstream)
+        .with("ELSEWHERE", &elsewhere)
+        .start();
+    let ready = |address: &str, host: &str| {
+        Client::request(address, "GET", "/readyz", &[("Host", host)], b"").status
+    };
+    assert_ne!(ready(&gateway.admin, "gateway.internal"), 200);
+    let moved = routes_to("UPSTREAM")
+        .replace(
+            "\"${ADMIN}\"",
+            "\"${ELSEWHERE}\", hosts: [gateway.internal]",
+        )
+        .replace("audit: {", "audit: { queue: 99,");
+    gateway.write_config(&format!("{moved}workers: 1\n"));
+    eventually("the admin listener", || {
+        std::net::TcpStream::connect(&elsewhere).ok()
+    });
+    assert_eq!(ready(&elsewhere, "gateway.internal"), 200);
+    assert_ne!(ready(&elsewhere, "evil.example"), 200);
+    eventually("the end of the old one", || {
+        std::net::TcpStream::connect(&gateway.admin).err()
+    });
+    let log = gateway.log();
+    for key in ["workers", "audit.queue"] {
+        assert!(log.contains(&format!("key=\"{key}\"")), "{key}: {log}");
+    }
+    assert!(!log.contains("keepalive"), "{log}");
+}
+
+#[test]
 fn a_broken_file_leaves_traffic_untouched_and_says_why() {
     let upstream = Upstream::answering(|_| Answer::text("still here"));
     let mut gateway = Gateway::configured(&routes_to("UPSTREAM"))
@@ -199,6 +263,51 @@ fn termination_lets_requests_finish_and_exits_with_0() {
         last.iter()
             .any(|record| record.text("/request/target") == "/last")
     );
+}
+
+/// A gateway that was told to stop while an answer is under way that takes far longer than `drain`.
+fn stopping_under_an_endless_answer(drain: &str) -> (Gateway, Upstream) {
+    let slow = Upstream::answering(|_| {
+        Answer::Later(Duration::from_secs(25), Box::new(Answer::text("too late")))
+    });
+    let gateway = Gateway::configured(&format!("{}drain: {drain}\n", routes_to("UPSTREAM")))
+        .before(&slow)
+        .start();
+    let mut waiting = Client::connect(&gateway.address);
+    waiting.send(&request("GET", "/endless", &[], b""));
+    slow.wait_for(1);
+    gateway.signal("TERM");
+    thread::spawn(move || waiting.try_answer("GET"));
+    (gateway, slow)
+}
+
+fn assert_cut_and_recorded_once(gateway: &mut Gateway) {
+    assert_eq!(gateway.wait().code(), Some(0));
+    let records = gateway.records();
+    let records: Vec<_> = records
+        .iter()
+        .filter(|record| record.text("/request/target") == "/endless")
+        .collect();
+    assert_eq!(records.len(), 1, "exactly one record");
+    assert_eq!(records[0].text("/error"), "drain deadline");
+    let log = gateway.log();
+    assert!(log.contains("cut") && log.contains("requests=1"), "{log}");
+}
+
+#[test]
+fn termination_cuts_what_takes_longer_than_the_drain_and_records_it() {
+    let (mut gateway, _slow) = stopping_under_an_endless_answer("1s");
+    assert_cut_and_recorded_once(&mut gateway);
+}
+
+#[test]
+fn a_second_termination_cuts_at_once() {
+    let (mut gateway, _slow) = stopping_under_an_endless_answer("1m");
+    eventually("the drain", || {
+        gateway.log().contains("draining").then_some(())
+    });
+    gateway.signal("TERM");
+    assert_cut_and_recorded_once(&mut gateway);
 }
 
 #[test]

@@ -82,14 +82,17 @@ impl Recorder {
         let weight = weight(&exchange);
         let waiting = shared.waiting.fetch_add(weight, Ordering::Relaxed);
         let sent = if waiting > QUEUE_BYTES {
-            false
+            Err("the queue of the log writer is full")
         } else {
             let item = Item::Exchange { exchange, weight };
-            self.queue.try_send(item).is_ok()
+            self.queue.try_send(item).map_err(|error| match error {
+                TrySendError::Full(_) => "the queue of the log writer is full",
+                TrySendError::Disconnected(_) => "the log writer has ended",
+            })
         };
-        if !sent {
+        if let Err(why) = sent {
             shared.waiting.fetch_sub(weight, Ordering::Relaxed);
-            shared.lost_one();
+            shared.lost_one(why);
         }
     }
 
@@ -120,7 +123,10 @@ impl Recorder {
         match lost {
             Ok(0) => true,
             Ok(lost) => {
-                tracing::error!(lost, "log lines lost at shutdown");
+                tracing::error!(
+                    lost,
+                    "log lines lost at shutdown: they could not be written"
+                );
                 false
             }
             Err(_) => {
@@ -186,7 +192,7 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    fn lost_one(&self) {
+    fn lost_one(&self, why: &'static str) {
         self.counters.queue_full.inc();
         self.unreported.fetch_add(1, Ordering::Relaxed);
         let elapsed = self.started.elapsed().as_millis();
@@ -201,10 +207,7 @@ impl Shared {
                 .is_ok()
         {
             let lost = self.unreported.swap(0, order);
-            tracing::warn!(
-                lost,
-                "decision records lost: the queue of the log writer is full"
-            );
+            tracing::warn!(lost, why, "decision records lost");
         }
     }
 }

@@ -148,6 +148,14 @@ pub struct Logs {
     pub(crate) style: Style,
 }
 
+impl Logs {
+    /// Records that may wait for the writer.
+    #[must_use]
+    pub const fn queue(&self) -> usize {
+        self.queue
+    }
+}
+
 /// How values are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Style {

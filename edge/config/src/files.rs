@@ -73,6 +73,8 @@ pub(crate) fn included(
             continue;
         }
         let folder = directory(&pattern);
+        // Also one that does not exist: it may appear.
+        watch.push(folder.clone());
         let listed = match fs::read_dir(&folder) {
             Ok(listed) => listed,
             Err(error) => {
@@ -83,7 +85,6 @@ pub(crate) fn included(
                 continue;
             }
         };
-        watch.push(folder);
         let fits = |path: &PathBuf| {
             let file = path.file_name().and_then(|name| name.to_str());
             file.is_some_and(|file| !file.starts_with('.') && fits(&name, file))
@@ -94,6 +95,7 @@ pub(crate) fn included(
             .take(MAX_FILES + 1)
             .collect();
         files.sort();
+        watch.extend(files.iter().cloned());
         found.extend(files.into_iter().map(|file| (file, place)));
     }
     if found.len() > MAX_FILES {

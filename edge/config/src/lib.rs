@@ -22,7 +22,7 @@ mod tree;
 
 pub use client::{ForwardedHeader, TrustedProxies, client_address};
 pub use env::{Env, ProcessEnv};
-pub use load::{Loaded, load, load_text, quick};
+pub use load::{Loaded, load, load_text, load_watching, quick};
 pub use policy::{
     Balance, BodyLimits, Ejection, HostHeader, Origin, Policy, Profile, Protocol, ResponseLimits,
     Retries, Server, Timeouts, Tls, Upstream, Waf,

@@ -31,8 +31,6 @@ pub struct Loaded {
     pub policy: Policy,
     /// What is allowed but probably not meant.
     pub warnings: Vec<Diagnostic>,
-    /// Files and directories to watch for changes.
-    pub files: Vec<PathBuf>,
 }
 
 /// Loads the configuration file at `path`, and the files it includes.
@@ -40,18 +38,24 @@ pub struct Loaded {
 /// # Errors
 /// Every mistake, in the order of the files.
 pub fn load(path: &FilePath, env: &dyn Env) -> Result<Loaded, Vec<Diagnostic>> {
+    load_watching(path, env, &mut Vec::new())
+}
+
+/// As [`load`]; `watch` gets the files and directories to watch for changes even if the configuration
+/// has mistakes: whoever mends one of them wants to be noticed.
+///
+/// # Errors
+/// Every mistake, in the order of the files.
+pub fn load_watching(
+    path: &FilePath,
+    env: &dyn Env,
+    watch: &mut Vec<PathBuf>,
+) -> Result<Loaded, Vec<Diagnostic>> {
     let mut loader = Loader::new(env);
-    match files::read(path) {
-        Ok(text) => loader.run(path, text),
-        Err(message) => Err(vec![Diagnostic {
-            level: Level::Error,
-            file: path.display().to_string().into(),
-            position: Position::default(),
-            line: String::new(),
-            message,
-            help: None,
-        }]),
-    }
+    let loaded = loader.load(path);
+    watch.push(path.to_owned());
+    watch.append(&mut loader.watch);
+    loaded
 }
 
 /// Loads a configuration from text, as if it stood in a file called `name`; nothing is included
@@ -62,7 +66,6 @@ pub fn load(path: &FilePath, env: &dyn Env) -> Result<Loaded, Vec<Diagnostic>> {
 pub fn load_text(name: &str, text: &str, env: &dyn Env) -> Result<Loaded, Vec<Diagnostic>> {
     Loader::new(env).run(FilePath::new(name), text.to_owned())
 }
-
 /// The configuration of `palisade run --upstream URL`: everything goes to `upstream` under the
 /// default profile with the built-in rules. `audit` is the output of the decision record, in the
 /// words of the configuration.
@@ -98,11 +101,7 @@ pub fn quick(upstream: &str, listen: &str, audit: &str) -> Result<Loaded, Vec<Di
     });
     let policy = loader.policy(root);
     let (policy, warnings) = loader.finish(policy)?;
-    Ok(Loaded {
-        policy,
-        warnings,
-        files: Vec::new(),
-    })
+    Ok(Loaded { policy, warnings })
 }
 
 struct Loader<'a> {
@@ -114,6 +113,8 @@ struct Loader<'a> {
     touched: HashSet<(usize, usize, usize)>,
     /// Names that are defined somewhere, even if what they name was left out.
     names: HashSet<(&'static str, String)>,
+    /// Included files and the directories they are looked for in.
+    watch: Vec<PathBuf>,
 }
 
 impl<'a> Loader<'a> {
@@ -125,14 +126,28 @@ impl<'a> Loader<'a> {
             warnings: Vec::new(),
             touched: HashSet::new(),
             names: HashSet::new(),
+            watch: Vec::new(),
+        }
+    }
+
+    fn load(&mut self, path: &FilePath) -> Result<Loaded, Vec<Diagnostic>> {
+        match files::read(path) {
+            Ok(text) => self.run(path, text),
+            Err(message) => Err(vec![Diagnostic {
+                level: Level::Error,
+                file: path.display().to_string().into(),
+                position: Position::default(),
+                line: String::new(),
+                message,
+                help: None,
+            }]),
         }
     }
 
     fn run(&mut self, path: &FilePath, text: String) -> Result<Loaded, Vec<Diagnostic>> {
-        let mut watch = vec![path.to_owned()];
         let root = self.tree(path, text, &crate::schema());
         let policy = root.and_then(|mut root| {
-            let includes = files::included(path, &root, &mut self.errors, &mut watch);
+            let includes = files::included(path, &root, &mut self.errors, &mut self.watch);
             for (file, place) in includes {
                 match files::read(&file) {
                     Ok(text) => self.include(&mut root, &file, text),
@@ -142,11 +157,7 @@ impl<'a> Loader<'a> {
             self.policy(root)
         });
         let (policy, warnings) = self.finish(policy)?;
-        Ok(Loaded {
-            policy,
-            warnings,
-            files: watch,
-        })
+        Ok(Loaded { policy, warnings })
     }
 
     fn include(&mut self, root: &mut Node, file: &FilePath, text: String) {

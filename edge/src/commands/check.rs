@@ -26,7 +26,11 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let Some(loaded) = super::load(&args.config) else {
         return Ok(ExitCode::FAILURE);
     };
-    match assemble::assemble(Arc::new(loaded.policy), &*Metrics::new(VERSION)?) {
+    match assemble::assemble(
+        Arc::new(loaded.policy),
+        &*Metrics::new(VERSION)?,
+        &mut Vec::new(),
+    ) {
         Ok(assembled) => {
             super::show(&assembled.warnings);
             let gateway = assembled.gateway;

@@ -67,7 +67,11 @@ fn attempt(args: &ExplainArgs) -> anyhow::Result<Option<bool>> {
     let Some(loaded) = super::load(&args.config) else {
         return Ok(None);
     };
-    let assembled = match assemble::assemble(Arc::new(loaded.policy), &*Metrics::new(VERSION)?) {
+    let assembled = match assemble::assemble(
+        Arc::new(loaded.policy),
+        &*Metrics::new(VERSION)?,
+        &mut Vec::new(),
+    ) {
         Ok(assembled) => assembled,
         Err(mistakes) => {
             super::show(&mistakes);
@@ -169,8 +173,9 @@ async fn admit(
     }
     let mut source = Source::Given(received.content);
     let mut route = None;
-    let admitted = pipeline::admit(gateway, exchange, &mut source, inspection, &mut route, true);
-    let (Ok(_), Some(route)) = (admitted.await, route) else {
+    let admitted =
+        pipeline::admit(gateway, exchange, &mut source, inspection, &mut route, true).await;
+    let (Ok(_), Some(route)) = (admitted, route) else {
         return false;
     };
     // A body that no layer wanted is read on its way to the upstream, and its bounds hold there.

@@ -6,25 +6,24 @@
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
-use clap::Args;
-use edge_admin::Hosts;
+use clap::{ArgGroup, Args};
 use edge_audit::{Metrics, Recorder};
 use edge_config::{Loaded, Policy};
 use edge_core::Diagnostic;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 
+use crate::admin::Admin;
 use crate::assemble::{self, Assembled, Gateway};
-use crate::listen::Workers;
+use crate::listen::{Draining, Workers};
 use crate::live::State;
 use crate::reload::{self, Watch};
-use crate::serve::Shared;
+use crate::shared::Shared;
 use crate::upstreams::resolve;
 
 /// Run the gateway.
@@ -32,25 +31,20 @@ use crate::upstreams::resolve;
 /// With --upstream no configuration file is needed: the default profile with the built-in rules
 /// protects the application at that URL. SIGHUP reloads, SIGTERM drains and exits 0.
 #[derive(Args)]
+#[command(group(ArgGroup::new("source").required(true).args(["config", "upstream"])))]
 pub(crate) struct RunArgs {
     /// The configuration file.
-    #[arg(
-        long,
-        short,
-        value_name = "FILE",
-        env = "PALISADE_CONFIG",
-        required_unless_present = "upstream"
-    )]
+    #[arg(long, short, value_name = "FILE", env = "PALISADE_CONFIG")]
     config: Option<PathBuf>,
     /// Protect the application at this URL, without a file.
-    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    #[arg(long, value_name = "URL")]
     upstream: Option<String>,
     /// Where to listen, with --upstream.
     #[arg(
         long,
         value_name = "ADDR",
         default_value = "127.0.0.1:8080",
-        requires = "upstream"
+        conflicts_with = "config"
     )]
     listen: String,
     /// Where decision records go, with --upstream: off, stdout, stderr or a file.
@@ -58,17 +52,18 @@ pub(crate) struct RunArgs {
         long,
         value_name = "OUTPUT",
         default_value = "palisade-audit.jsonl",
-        requires = "upstream"
+        conflicts_with = "config"
     )]
     audit_log: String,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let Some(loaded) = args.load()? else {
+    let mut files = Vec::new();
+    let Some(loaded) = args.load(&mut files)? else {
         return Ok(ExitCode::FAILURE);
     };
-    let started = match Started::new(args, loaded)? {
+    let started = match Started::new(args, loaded, files)? {
         Ok(started) => started,
         Err(mistakes) => {
             super::show(&mistakes);
@@ -78,14 +73,17 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(started.serve())
+    let code = runtime.block_on(started.serve());
+    // A name that is still being looked up must not keep the process.
+    runtime.shutdown_background();
+    code
 }
 
 impl RunArgs {
     /// Reads the configuration; `None` if it has mistakes, which have been printed.
-    fn load(&self) -> anyhow::Result<Option<Loaded>> {
+    fn load(&self, watch: &mut Vec<PathBuf>) -> anyhow::Result<Option<Loaded>> {
         match (&self.config, &self.upstream) {
-            (Some(path), _) => Ok(super::load(path)),
+            (Some(path), _) => Ok(super::load_watching(path, watch)),
             (None, Some(upstream)) => {
                 match edge_config::quick(upstream, &self.listen, &self.audit_log) {
                     Ok(loaded) => Ok(Some(loaded)),
@@ -110,18 +108,20 @@ struct Started {
 }
 
 impl Started {
-    fn new(args: RunArgs, loaded: Loaded) -> anyhow::Result<Result<Self, Vec<Diagnostic>>> {
-        let Loaded { policy, files, .. } = loaded;
-        let policy = Arc::new(policy);
+    fn new(
+        args: RunArgs,
+        loaded: Loaded,
+        mut files: Vec<PathBuf>,
+    ) -> anyhow::Result<Result<Self, Vec<Diagnostic>>> {
+        let policy = Arc::new(loaded.policy);
         let metrics = Metrics::new(super::VERSION)?;
-        let assembled = match assemble::assemble(policy.clone(), &metrics) {
+        let assembled = match assemble::assemble(policy.clone(), &metrics, &mut files) {
             Ok(assembled) => assembled,
             Err(mistakes) => return Ok(Err(mistakes)),
         };
         super::show(&assembled.warnings);
         let recorder = Recorder::start(policy.logs(), metrics.records.clone())
             .context("the decision record cannot be written")?;
-        let files = [files, assembled.files].concat();
         let gateway = assembled.gateway;
         let shared = Arc::new(Shared::new(gateway, recorder, metrics.clone())?);
         Ok(Ok(Self {
@@ -148,9 +148,9 @@ impl Started {
         let bound = workers
             .bind(policy.listeners())
             .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
-        let (stop_admin, admin_stopped) = watch::channel(false);
         let live = Arc::new(State::new(metrics.clone(), shared.clone()));
-        start_admin(&policy, &live, admin_stopped).await?;
+        let mut admin = Admin::closed();
+        admin.adopt(admin.prepare(&policy)?, &live)?;
         resolve_names(&shared.gateway()).await;
         workers.serve(policy.listeners(), bound)?;
         metrics.reloads.succeeded(SystemTime::now());
@@ -165,10 +165,11 @@ impl Started {
             args,
             shared,
             workers,
+            admin,
             live,
             metrics,
             generation: 1,
-            drain: policy.drain(),
+            policy,
         };
         loop {
             tokio::select! {
@@ -180,9 +181,7 @@ impl Started {
                 () = stop.asked() => break,
             }
         }
-        let finished = running.stop(&mut stop).await;
-        stop_admin.send_replace(true);
-        Ok(if finished {
+        Ok(if running.stop(&mut stop).await {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
@@ -194,10 +193,12 @@ struct Running {
     args: RunArgs,
     shared: Arc<Shared>,
     workers: Workers,
+    admin: Admin,
     live: Arc<State>,
     metrics: Arc<Metrics>,
     generation: u64,
-    drain: Duration,
+    /// What runs now.
+    policy: Arc<Policy>,
 }
 
 impl Running {
@@ -210,19 +211,24 @@ impl Running {
         let generation = self.generation + 1;
         let metrics = self.metrics.clone();
         let built = tokio::task::spawn_blocking(move || {
-            let Loaded { policy, files, .. } = edge_config::load(&path, &edge_config::ProcessEnv)?;
-            let policy = Arc::new(policy);
-            let mut assembled = assemble::assemble(policy.clone(), &metrics)?;
-            assembled.files.extend(files);
-            Ok::<_, Vec<Diagnostic>>((policy, assembled))
+            let mut files = Vec::new();
+            (build(&path, &metrics, &mut files), files)
         })
         .await;
         match built {
-            Ok(Ok((policy, assembled))) => match self.adopt(&policy, assembled, watch).await {
-                Ok(()) => tracing::info!(generation, "configuration reloaded"),
-                Err(error) => self.refused(&format!("{error:#}")),
+            Ok((Ok((policy, assembled)), files)) => match self.adopt(policy, assembled).await {
+                Ok(()) => {
+                    watch.follow(files);
+                    tracing::info!(generation, "configuration reloaded");
+                }
+                Err(error) => {
+                    watch.follow_too(files);
+                    self.refused(&format!("{error:#}"));
+                }
             },
-            Ok(Err(mistakes)) => {
+            Ok((Err(mistakes), files)) => {
+                // Whoever mends a file that only the new configuration names wants to be noticed.
+                watch.follow_too(files);
                 reload::refused(&mistakes);
                 let first = mistakes
                     .first()
@@ -234,23 +240,20 @@ impl Running {
         }
     }
 
-    async fn adopt(
-        &mut self,
-        policy: &Policy,
-        assembled: Assembled,
-        watch: &mut Watch,
-    ) -> anyhow::Result<()> {
+    async fn adopt(&mut self, policy: Arc<Policy>, assembled: Assembled) -> anyhow::Result<()> {
         let bound = self
             .workers
             .bind(policy.listeners())
             .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
+        let admin = self.admin.prepare(&policy)?;
         resolve_names(&assembled.gateway).await;
         self.shared.recorder().configure(policy.logs())?;
         self.shared.replace(assembled.gateway);
         self.workers.serve(policy.listeners(), bound)?;
-        watch.follow(assembled.files);
+        self.admin.adopt(admin, &self.live)?;
         self.generation += 1;
-        self.drain = policy.drain();
+        warn_of_restarts(&self.policy, &policy);
+        self.policy = policy;
         self.metrics.reloads.succeeded(SystemTime::now());
         self.live.reloaded(self.generation);
         Ok(())
@@ -262,30 +265,54 @@ impl Running {
         self.live.reload_failed(why);
     }
 
-    /// Drains; true if every request was answered in time and every record written.
+    /// Drains, and cuts what takes too long; true if every record was written.
     async fn stop(self, stop: &mut Stop) -> bool {
         let Self {
             workers,
             live,
             shared,
-            drain,
+            policy,
+            // Answers probes until the end.
+            admin: _admin,
             ..
         } = self;
+        let drain = policy.drain();
         tracing::info!(patience = ?drain, "draining");
         live.draining();
-        let drained = tokio::task::spawn_blocking(move || workers.drain());
-        let in_time = tokio::select! {
-            _ = drained => true,
-            () = tokio::time::sleep(drain) => false,
-            () = stop.asked() => false,
-        };
-        if !in_time {
-            tracing::warn!("requests were cut off");
+        let mut draining = workers.drain();
+        tokio::select! {
+            biased;
+            () = draining.ended() => {}
+            () = tokio::time::sleep(drain) => cut(&mut draining, &shared).await,
+            () = stop.asked() => cut(&mut draining, &shared).await,
         }
         let written = shared.recorder().shutdown(RECORD_PATIENCE);
         let _ = io::stderr().flush();
-        // Threads that still carry requests end with the process.
         written
+    }
+}
+
+/// Loads everything anew, beside what runs.
+fn build(
+    path: &Path,
+    metrics: &Metrics,
+    watch: &mut Vec<PathBuf>,
+) -> Result<(Arc<Policy>, Assembled), Vec<Diagnostic>> {
+    let loaded = edge_config::load_watching(path, &edge_config::ProcessEnv, watch)?;
+    let policy = Arc::new(loaded.policy);
+    let assembled = assemble::assemble(policy.clone(), metrics, watch)?;
+    Ok((policy, assembled))
+}
+
+/// Drops the requests that are left; their records say so.
+async fn cut(draining: &mut Draining, shared: &Shared) {
+    shared.abort();
+    draining.abort();
+    let ended = tokio::time::timeout(ABORT_PATIENCE, draining.ended()).await;
+    let requests = shared.cut_count();
+    tracing::warn!(requests, "requests were cut at the end of the drain");
+    if ended.is_err() {
+        tracing::warn!("a worker is still busy and ends with the process");
     }
 }
 
@@ -303,29 +330,22 @@ async fn resolve_names(gateway: &Gateway) {
     }
 }
 
-async fn start_admin(
-    policy: &Policy,
-    live: &Arc<State>,
-    mut stopped: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
-    let Some(address) = policy.admin() else {
-        return Ok(());
+/// Names the keys whose new values take effect at the next start only.
+fn warn_of_restarts(old: &Policy, new: &Policy) {
+    let keepalive = |policy: &Policy| {
+        let upstreams = policy.upstreams().values();
+        upstreams
+            .map(|upstream| upstream.keepalive())
+            .sum::<usize>()
     };
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address} (admin)"))?;
-    tracing::info!(address = %listener.local_addr()?, "admin listening");
-    let stopped = async move {
-        // A sender that is gone means the process is ending, too.
-        let _ = stopped.wait_for(|stop| *stop).await;
-    };
-    tokio::spawn(edge_admin::serve(
-        listener,
-        live.clone(),
-        Hosts::new([]),
-        stopped,
-    ));
-    Ok(())
+    let keys = [
+        ("workers", old.workers() != new.workers()),
+        ("audit.queue", old.logs().queue() != new.logs().queue()),
+        ("upstreams.*.keepalive", keepalive(old) != keepalive(new)),
+    ];
+    for (key, _) in keys.into_iter().filter(|(_, changed)| *changed) {
+        tracing::warn!(key, "this change takes effect at the next start only");
+    }
 }
 
 /// The signals that end the gateway; a second one ends it at once.
@@ -353,3 +373,5 @@ impl Stop {
 /// How often names of servers are looked up again.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(30);
 const RECORD_PATIENCE: Duration = Duration::from_secs(5);
+/// Dropping connections takes no time, unless a worker is inside a long computation.
+const ABORT_PATIENCE: Duration = Duration::from_secs(2);

@@ -30,7 +30,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
 
 use crate::assemble::{Gateway, RouteState};
-use crate::serve::Shared;
+use crate::shared::Shared;
 use crate::stages::waf::Inspection;
 use crate::upstreams::Lease;
 
@@ -40,9 +40,10 @@ pub(crate) struct Proxy {
     pub(crate) shared: Arc<Shared>,
 }
 
-/// State of one request between pingora's phases.
-#[derive(Default)]
+/// State of one request between pingora's phases. Dropping it before the last phase, as happens to
+/// requests that are cut, still makes the record.
 pub(crate) struct Context {
+    shared: Arc<Shared>,
     /// Created with the head; taken by the record.
     exchange: Option<Box<Exchange>>,
     /// The configuration this request began with; a reload does not change it.
@@ -67,14 +68,14 @@ impl ProxyHttp for Proxy {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        Context::default()
+        Context::new(self.shared.clone())
     }
 
     /// No modules: what pingora would add (compression) is not ours to do yet.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        request::admit(&self.shared, session, ctx).await
+        request::admit(session, ctx).await
     }
 
     async fn request_body_filter(
@@ -167,6 +168,30 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
-        record::write(&self.shared, session, error, ctx);
+        record::write(session, error, ctx);
+    }
+}
+
+impl Context {
+    const fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            exchange: None,
+            gateway: None,
+            inspection: None,
+            intercept: None,
+            route: None,
+            permit: None,
+            sent: None,
+            lease: None,
+            refusal: None,
+            forwarded: 0,
+        }
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        record::write_cut(self);
     }
 }

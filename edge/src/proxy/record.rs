@@ -1,4 +1,7 @@
 //! The end of a request: phase 5, then exactly one decision record.
+//!
+//! Also for a request that is cut before pingora's last phase: because a drain took too long, or
+//! because its connection went away. Whoever takes the exchange out of the context writes it.
 
 use edge_core::{Decision, Layer, Verdict};
 use pingora::Error;
@@ -6,20 +9,14 @@ use pingora::proxy::Session;
 
 use super::Context;
 use super::intercept::Handle;
-use crate::serve::Shared;
 
 /// Finishes the exchange and hands it to the recorder.
-pub(super) fn write(
-    shared: &Shared,
-    session: &mut Session,
-    error: Option<&Error>,
-    ctx: &mut Context,
-) {
+pub(super) fn write(session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
     if let Some(handle) = ctx.intercept.take() {
         take_off(&handle, session, ctx);
     }
     // A request that pingora refused before the pipeline has no exchange; it made no record yet.
-    let (Some(mut exchange), Some(gateway)) = (ctx.exchange.take(), ctx.gateway.take()) else {
+    let Some(exchange) = &mut ctx.exchange else {
         return;
     };
     exchange.response_status = session
@@ -32,11 +29,33 @@ pub(super) fn write(
             .error
             .get_or_insert_with(|| error.reason_str().to_owned());
     }
+    finish(ctx);
+}
+
+/// Finishes an exchange that never came to pingora's last phase. What was sent of an answer is not
+/// known any more, so the record names no sizes.
+pub(super) fn write_cut(ctx: &mut Context) {
+    let Some(exchange) = &mut ctx.exchange else {
+        return;
+    };
+    let why = ctx.shared.cut();
+    exchange.error.get_or_insert_with(|| why.to_owned());
+    if let Some(judged) = ctx.intercept.take().and_then(|handle| handle.judged()) {
+        exchange.faults.extend(judged.fault);
+        ctx.inspection = Some(judged.inspection);
+    }
+    finish(ctx);
+}
+
+fn finish(ctx: &mut Context) {
+    let (Some(mut exchange), Some(gateway)) = (ctx.exchange.take(), ctx.gateway.take()) else {
+        return;
+    };
     if let Some(inspection) = ctx.inspection.take() {
         inspection.finish(&mut exchange);
     }
     exchange.timings.total = exchange.started.elapsed();
-    shared.record(&gateway, ctx.route.as_deref(), exchange);
+    ctx.shared.record(&gateway, ctx.route.as_deref(), exchange);
 }
 
 /// Takes the intercept off and notes what became of a held response.

@@ -17,37 +17,33 @@ use super::intercept::Handle;
 use super::stream::{self, Upgrade};
 use super::{Context, answer, headers};
 use crate::pipeline::{self, Admitted, Refused};
-use crate::serve::Shared;
 
 /// Runs the pipeline; true if the request has been answered.
-pub(super) async fn admit(
-    shared: &Shared,
-    session: &mut Session,
-    ctx: &mut Context,
-) -> Result<bool> {
-    let gateway = shared.gateway();
+pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bool> {
+    let gateway = ctx.shared.gateway();
     if session.is_http2() {
         headers::join_cookies(session.req_header_mut())?;
     }
     let (connection, head) = arrived(session);
-    let mut exchange = Box::new(Exchange::new(shared.next_id(), connection, head));
+    // In the context from the start: a request that is cut while it uploads is recorded, too.
+    ctx.gateway = Some(gateway.clone());
+    let exchange = ctx.exchange.insert(Box::new(Exchange::new(
+        ctx.shared.next_id(),
+        connection,
+        head,
+    )));
     if let Some(head) = &exchange.head {
         exchange.client = gateway.client(exchange.connection.client, head);
     }
     let info = session.digest().and_then(edge_conn::connection);
     let limits = info.map_or_else(|| gateway.head_limits(), |info| *info.head_limits());
-    let refused = match prepare(&limits, &exchange) {
+    let id = exchange.id;
+    let refused = match prepare(&limits, exchange) {
         Ok(upgrade) => {
-            fit(session, &exchange, &upgrade);
+            fit(session, exchange, &upgrade);
             let mut body = Source::Client(session);
-            let admitted = pipeline::admit(
-                &gateway,
-                &mut exchange,
-                &mut body,
-                &mut ctx.inspection,
-                &mut ctx.route,
-                false,
-            );
+            let (inspection, route) = (&mut ctx.inspection, &mut ctx.route);
+            let admitted = pipeline::admit(&gateway, exchange, &mut body, inspection, route, false);
             match admitted.await {
                 Ok(Admitted { permit, replay }) => {
                     if let Some(replay) = replay.as_ref().filter(|replay| replay.recoded) {
@@ -63,11 +59,8 @@ pub(super) async fn admit(
                 Err(refused) => Some(refused),
             }
         }
-        Err(refusal) => Some(pipeline::refuse(&mut exchange, Layer::Gate, refusal)),
+        Err(refusal) => Some(pipeline::refuse(exchange, Layer::Gate, refusal)),
     };
-    let id = exchange.id;
-    ctx.exchange = Some(exchange);
-    ctx.gateway = Some(gateway);
     let Some(refused) = refused else {
         return Ok(false);
     };

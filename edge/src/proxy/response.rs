@@ -35,13 +35,16 @@ pub(super) fn inspect(
         let fields = fields.map(|(name, value)| (name.as_ref(), value.as_bytes()));
         inspection.response_head(response.status.as_u16(), PROTOCOL, fields)
     })?;
-    match hold_limits(response, ctx) {
-        Some(limits) => {
-            hold(session, response, limits, ctx);
-            Ok(())
-        }
-        None => ask(ctx, Inspection::no_response_body),
+    if let Some(limits) = hold_limits(response, ctx) {
+        hold(session, response, limits, ctx);
+        return Ok(());
     }
+    ask(ctx, Inspection::no_response_body)?;
+    // For the record of a request that is cut; otherwise what was written in fact replaces it.
+    if let Some(exchange) = &mut ctx.exchange {
+        exchange.response_status = Some(response.status.as_u16());
+    }
+    Ok(())
 }
 
 /// Notes how long the server took to its first word.

@@ -215,6 +215,16 @@ fn admin_is_an_address_or_off() {
 }
 
 #[test]
+fn admin_hosts_are_names_without_a_port() {
+    let hosts = |value: &str| {
+        load(&format!("{MINIMAL}admin: {{ hosts: [{value}] }}\n"))
+            .map(|loaded| loaded.policy.admin_hosts().to_vec())
+    };
+    assert_eq!(hosts("gateway.internal").unwrap(), ["gateway.internal"]);
+    assert!(hosts("'gateway.internal:9901'").is_err() && hosts("'*.internal'").is_err());
+}
+
+#[test]
 fn conf_d_adds_and_a_name_twice_names_both_places() {
     let dir = tempfile::tempdir().unwrap();
     let main = dir.path().join("main.yaml");
@@ -224,14 +234,17 @@ fn conf_d_adds_and_a_name_twice_names_both_places() {
     let part = "upstreams: {b: {servers: ['http://b']}}\nroutes: [{name: b, hosts: [b.example], upstream: b}]\n";
     fs::write(conf_d.join("b.yaml"), part).unwrap();
     fs::write(conf_d.join("ignored.yaml.bak"), "nonsense: [").unwrap();
-    let loaded = super::load(&main, &no_env).unwrap();
+    let mut watch = Vec::new();
+    let loaded = super::load_watching(&main, &no_env, &mut watch).unwrap();
     assert_eq!(loaded.policy.upstreams().len(), 2);
     assert_eq!(loaded.policy.routes().routes().len(), 2);
-    assert_eq!(loaded.files, [main.clone(), conf_d.clone()]);
+    assert_eq!(watch, [main.clone(), conf_d.clone(), conf_d.join("b.yaml")]);
 
     fs::write(conf_d.join("c.yaml"), part).unwrap();
     fs::write(conf_d.join("d.yaml"), "listeners: []\n").unwrap();
-    let found = super::load(&main, &no_env).unwrap_err();
+    let mut watch = Vec::new();
+    let found = super::load_watching(&main, &no_env, &mut watch).unwrap_err();
+    assert!(watch.contains(&conf_d.join("d.yaml")), "to be mended");
     let errors = found.iter().filter(|d| d.level == Level::Error);
     let shown: Vec<String> = errors.map(ToString::to_string).collect();
     assert_eq!(shown.len(), 3, "{shown:#?}");

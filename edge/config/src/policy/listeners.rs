@@ -64,6 +64,23 @@ pub(super) fn admin(spec: &Spec, complaints: &mut Complaints) -> Option<SocketAd
     Some(address)
 }
 
+/// Names only: an address passes anyway, and a port or a `*` would never match.
+pub(super) fn admin_hosts(spec: &Spec, complaints: &mut Complaints) -> Vec<String> {
+    let AdminSpec::Address(spec) = &spec.admin else {
+        return Vec::new();
+    };
+    let path = Path::default().key("admin").key("hosts");
+    for (index, name) in spec.hosts.iter().enumerate() {
+        let label = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        if name.is_empty() || !name.bytes().all(label) {
+            complaints
+                .error(path.index(index), "expected a host name without a port")
+                .help("for example `gateway.internal`");
+        }
+    }
+    spec.hosts.clone()
+}
+
 pub(super) fn trusted_proxies(spec: &Spec, complaints: &mut Complaints) -> TrustedProxies {
     let path = Path::default().key("trusted_proxies");
     let mut networks = Vec::with_capacity(spec.trusted_proxies.len());

@@ -34,6 +34,7 @@ pub use upstreams::{
 pub struct Policy {
     listeners: Vec<Listener>,
     admin: Option<SocketAddr>,
+    admin_hosts: Vec<String>,
     logs: Logs,
     trusted_proxies: TrustedProxies,
     workers: Option<NonZeroUsize>,
@@ -54,6 +55,12 @@ impl Policy {
     #[must_use]
     pub const fn admin(&self) -> Option<SocketAddr> {
         self.admin
+    }
+
+    /// Names the admin listener answers to, besides addresses and `localhost`.
+    #[must_use]
+    pub fn admin_hosts(&self) -> &[String] {
+        &self.admin_hosts
     }
 
     /// Decision record and access log.
@@ -155,6 +162,7 @@ impl Complaint {
 pub(crate) fn build(spec: Spec, origins: Origins, complaints: &mut Complaints) -> Option<Policy> {
     let root = Path::default();
     let admin = listeners::admin(&spec, complaints);
+    let admin_hosts = listeners::admin_hosts(&spec, complaints);
     let trusted_proxies = listeners::trusted_proxies(&spec, complaints);
     let listeners = listeners::build(spec.listeners, complaints);
     let logs = match Logs::try_from((spec.audit, spec.access_log)) {
@@ -175,6 +183,7 @@ pub(crate) fn build(spec: Spec, origins: Origins, complaints: &mut Complaints) -
     Some(Policy {
         listeners,
         admin,
+        admin_hosts,
         logs: logs?,
         trusted_proxies,
         workers: listeners::workers(spec.workers),

@@ -29,12 +29,17 @@ pub(crate) struct AdminAddressSpec {
     /// behind a firewall. Port 0 takes a free one, which the log names.
     #[serde(default = "admin_address")]
     pub(crate) address: String,
+    /// Host names it answers to besides addresses and `localhost`. Others are refused, so that no web
+    /// page can reach it through a browser (DNS rebinding).
+    #[serde(default)]
+    pub(crate) hosts: Vec<String>,
 }
 
 impl Default for AdminSpec {
     fn default() -> Self {
         Self::Address(AdminAddressSpec {
             address: admin_address(),
+            hosts: Vec::new(),
         })
     }
 }

@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use edge_audit::{Metrics, Recorder};
@@ -23,6 +23,10 @@ pub(crate) struct Shared {
     /// Upper half of every request's name: random, so that names of two processes never meet.
     process: u64,
     requests: AtomicU64,
+    /// Whether the drain is over and what is left is being cut.
+    aborting: AtomicBool,
+    /// Requests the end of the drain cut.
+    cut: AtomicU64,
 }
 
 impl Shared {
@@ -41,6 +45,8 @@ impl Shared {
             metrics,
             process: getrandom::u64()?,
             requests: AtomicU64::new(0),
+            aborting: AtomicBool::new(false),
+            cut: AtomicU64::new(0),
         })
     }
 
@@ -69,6 +75,26 @@ impl Shared {
     ) {
         gateway.observe(&exchange, route);
         self.recorder.record(exchange);
+    }
+
+    /// Says that requests which are cut from now on are cut by the end of the drain.
+    pub(crate) fn abort(&self) {
+        self.aborting.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts a request that is cut, and says why it is.
+    pub(crate) fn cut(&self) -> &'static str {
+        if self.aborting.load(Ordering::Relaxed) {
+            self.cut.fetch_add(1, Ordering::Relaxed);
+            "drain deadline"
+        } else {
+            "cancelled"
+        }
+    }
+
+    /// How many requests the end of the drain cut.
+    pub(crate) fn cut_count(&self) -> u64 {
+        self.cut.load(Ordering::Relaxed)
     }
 
     /// The recorder, to be reopened or flushed.
