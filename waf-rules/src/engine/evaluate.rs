@@ -7,7 +7,6 @@ use super::report::{Disruption, Intervention};
 use super::rule::{Allow, Control, Disruptive, EngineMode, Next, Rule};
 use super::ruleset::{Entry, RuleSet};
 use super::state::State;
-use super::template::LOG_LIMIT;
 
 /// Runs the rules of `phase`, 1 to 5.
 pub(crate) fn run_phase(rules: &RuleSet, state: &mut State, phase: u8) {
@@ -117,7 +116,7 @@ fn disrupt(
         Disruptive::Drop => Disruption::Drop,
         Disruptive::Redirect(location) => {
             let mut text = Vec::new();
-            location.expand(rules, state, LOG_LIMIT, &mut text);
+            location.expand_text(rules, state, &mut text);
             // A line break in a location would be a second header.
             text.retain(|byte| !byte.is_ascii_control());
             Disruption::Redirect(String::from_utf8_lossy(&text).into_owned())

@@ -70,7 +70,7 @@ fn matched(rules: &RuleSet, state: &mut State, check: &Check, variable: &str, hi
         None => check.argument.as_bytes().to_vec(),
         Some(template) => {
             let mut text = Vec::new();
-            template.expand(rules, state, LOG_LIMIT, &mut text);
+            template.expand_text(rules, state, &mut text);
             text
         }
     };
@@ -108,7 +108,7 @@ fn expanded(rules: &RuleSet, state: &mut State, template: Option<&Template>) -> 
         return String::new();
     };
     let mut text = Vec::new();
-    template.expand(rules, state, LOG_LIMIT, &mut text);
+    template.expand_text(rules, state, &mut text);
     printable(&text, LOG_LIMIT)
 }
 

@@ -74,6 +74,8 @@ pub(crate) struct State {
     pub(crate) matches: Vec<Match>,
     pub(crate) intervention: Option<Intervention>,
     pub(crate) would_block: Option<Intervention>,
+    /// The first thing that did not fit and so was not inspected.
+    overflow: Option<&'static str>,
 
     // Buffers that are reused from rule to rule.
     pub(crate) live_items: Vec<Item>,
@@ -111,11 +113,28 @@ impl State {
             matches: Vec::new(),
             intervention: None,
             would_block: None,
+            overflow: None,
             live_items: Vec::new(),
             macro_items: Vec::new(),
             expansion: Vec::new(),
             argument: Vec::new(),
         }
+    }
+
+    /// Notes that something was left out of inspection: the transaction is refused for it.
+    pub(crate) fn overflow(&mut self, reason: &'static str) {
+        self.overflow.get_or_insert(reason);
+    }
+
+    /// What was left out of inspection, if anything was.
+    pub(crate) fn overflowed(&self) -> Option<&'static str> {
+        if self.arena.is_cut() {
+            return Some("The exchange needs more memory than the rules may use.");
+        }
+        if self.tx.is_full() {
+            return Some("The rules made more variables than a transaction may have.");
+        }
+        self.overflow
     }
 
     /// Adds a member of `variable`.

@@ -418,3 +418,57 @@ fn json_names_that_collide_overwrite_nothing() {
     let story = request(text, "/", &[("Content-Type", "application/json")], body);
     assert_eq!(story.ids(), [2]);
 }
+
+#[test]
+fn a_payload_behind_ten_thousand_cookies_is_inspected() {
+    let text = "SecRule REQUEST_COOKIES \"@detectSQLi\" \"id:1,phase:1,deny\"";
+    let crumbs = "a;".repeat(10_001);
+    let attack = format!("{crumbs} q=1' or '1'='1");
+    let story = request(text, "/", &[("Cookie", &attack)], "");
+    assert_eq!(story.intervention.map(|found| found.rule_id), Some(1));
+    let innocent = format!("{crumbs} q=o'hara");
+    let story = request(text, "/", &[("Cookie", &innocent)], "");
+    assert!(story.intervention.is_none());
+}
+
+#[test]
+fn a_query_with_more_arguments_than_are_inspected_is_refused() {
+    let text = "SecArgumentsLimit 10\nSecRule ARGS \"@streq evil\" \"id:1,phase:1,deny\"";
+    let refusal = get(text, &format!("/?{}q=evil", "a=1&".repeat(10))).intervention;
+    assert_eq!(
+        refusal.map(|found| (found.status, found.rule_id)),
+        Some((400, 0))
+    );
+    let fits = get(text, &format!("/?{}q=fine", "a=1&".repeat(9)));
+    assert!(fits.intervention.is_none());
+}
+
+#[test]
+fn what_was_not_inspected_passes_only_where_a_rule_allows_it_or_nothing_blocks() {
+    let long = format!("/?{}q=x", "a=1&".repeat(10));
+    let allowed = "SecArgumentsLimit 10\nSecAction \"id:1,phase:1,allow\"";
+    assert!(get(allowed, &long).intervention.is_none());
+    let watched = "SecArgumentsLimit 10\nSecRuleEngine DetectionOnly";
+    let mut story = get(watched, &long);
+    assert!(story.intervention.is_none());
+    let would = story.transaction.finish().would_block;
+    assert_eq!(would.map(|found| found.status), Some(400));
+    assert!(
+        get("SecArgumentsLimit 10\nSecRuleEngine Off", &long)
+            .intervention
+            .is_none()
+    );
+}
+
+#[test]
+fn a_value_too_long_to_be_kept_is_refused() {
+    let text = "SecRule ARGS:a \"@rx .\" \"id:1,nolog,pass,setvar:'tx.kept=%{MATCHED_VAR}'\"";
+    let body = |length| format!("a={}", "x".repeat(length));
+    let story = request(text, "/", &[FORM], &body((1 << 20) + 1));
+    assert_eq!(story.intervention.map(|found| found.rule_id), Some(0));
+    assert!(
+        request(text, "/", &[FORM], &body(1 << 20))
+            .intervention
+            .is_none()
+    );
+}

@@ -11,9 +11,6 @@ use super::Variable;
 use crate::body::{cookies, uri, urlencoded};
 use crate::engine::{Origin, Processor, RequestLine, Settings, State};
 
-/// Most cookies of a request that become values.
-const COOKIES: usize = 10_000;
-
 /// Gives every variable without keys a value, so that a rule on it always has something to test.
 pub(crate) fn fill_defaults(state: &mut State) {
     for row in super::TABLE {
@@ -88,16 +85,18 @@ fn fill_target(state: &mut State, settings: &Settings, target: &[u8]) {
     );
     let query = uri.query.unwrap_or(b"");
     state.set(Variable::QueryString, query);
-    invalid |= fill_arguments(
+    let outcome = fill_arguments(
         state,
         settings,
         query,
         Variable::ArgsGet,
         Variable::ArgsGetNames,
-    )
-    .invalid_escape;
-    if invalid {
+    );
+    if invalid || outcome.invalid_escape {
         state.set(Variable::UrlencodedError, b"1");
+    }
+    if outcome.stopped {
+        state.overflow("The query has more arguments than SecArgumentsLimit allows.");
     }
     combined_size(state);
 }
@@ -157,14 +156,11 @@ fn fill_headers<'h>(state: &mut State, headers: impl Iterator<Item = (&'h [u8], 
     );
 }
 
+/// Every cookie becomes a value: the host bounds the head, and what a limit left out here would pass
+/// uninspected.
 fn fill_cookies(state: &mut State) {
-    let mut room = COOKIES;
     for value in header(state, b"cookie", usize::MAX) {
         cookies::parse(&value, &mut |name, value| {
-            if room == 0 {
-                return ControlFlow::Break(());
-            }
-            room -= 1;
             state.add(Variable::RequestCookies, name, value);
             ControlFlow::Continue(())
         });
