@@ -66,12 +66,16 @@ fn skipped(state: &State, phase: u8) -> bool {
 /// True if every link matched.
 fn run_chain(rules: &RuleSet, state: &mut State, rule: &Rule) -> bool {
     state.previous.clear();
-    for link in &rule.links {
+    state.added = 0;
+    for (number, link) in rule.links.iter().enumerate() {
         state.current.clear();
         if !run_link(rules, state, link) {
             return false;
         }
         std::mem::swap(&mut state.previous, &mut state.current);
+        if number == 0 && rule.links.len() > 1 {
+            state.starters.clone_from(&state.previous);
+        }
     }
     true
 }

@@ -186,6 +186,12 @@ fn set_variable(rules: &RuleSet, state: &mut State, setvar: &SetVar) {
             } else {
                 old.saturating_sub(by)
             };
+            if let VarName::Known { slot, .. } = &setvar.name
+                && rules.scores.count(*slot, state)
+            {
+                let change = new.saturating_sub(old);
+                state.added = state.added.saturating_add(change);
+            }
             Some(state.arena.push_number(new))
         }
     };

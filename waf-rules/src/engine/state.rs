@@ -49,12 +49,16 @@ pub(crate) struct State {
     pub(crate) running: u32,
     /// Hits of the link before this one: `MATCHED_VARS`.
     pub(crate) previous: Vec<Hit>,
+    /// Hits of the running chain's first link.
+    pub(crate) starters: Vec<Hit>,
     /// Hits of this link.
     pub(crate) current: Vec<Hit>,
     /// The last hit of all: `MATCHED_VAR`.
     pub(crate) last: Option<Hit>,
     pub(crate) captures: Captures,
     pub(crate) highest_severity: u8,
+    /// What the running rule has added to the anomaly score.
+    pub(crate) added: i64,
 
     /// Rules a `ctl` took out.
     pub(crate) removed: Bits,
@@ -95,10 +99,12 @@ impl State {
             side: Side::Request,
             running: 0,
             previous: Vec::new(),
+            starters: Vec::new(),
             current: Vec::new(),
             last: None,
             captures: Captures::default(),
             highest_severity: 255,
+            added: 0,
             removed: Bits::default(),
             exclusions: Vec::new(),
             engine: rules.settings.engine,

@@ -472,3 +472,58 @@ fn a_value_too_long_to_be_kept_is_refused() {
             .is_none()
     );
 }
+
+#[test]
+fn a_match_says_what_matched() {
+    let captured = |rule: &str, target| {
+        let text = format!("SecRule ARGS \"{rule}\" \"id:1,log,pass\"");
+        get(&text, target).first().captured
+    };
+    assert_eq!(captured("@rx (?i)ev(i)l", "/?a=so+EVIL+x"), "EVIL");
+    assert_eq!(captured("@pm sqlmap nikto", "/?a=xNIKTOx"), "nikto");
+    assert_eq!(
+        captured("@detectSQLi", "/?a=1%27+or+%271%27%3D%271"),
+        "s&sos"
+    );
+    assert_eq!(captured("@rx a.b|(?s)c.d", "/?a=xc%0Adx"), "c\\x0ad");
+    assert_eq!(captured("!@rx ^[0-9]", "/?a=word"), "word");
+    assert_eq!(get("SecAction \"id:1,log,pass\"", "/").first().captured, "");
+}
+
+#[test]
+fn a_chain_is_told_by_its_starter_where_its_end_is_an_exclusion() {
+    let text = "SecRule ARGS \"@rx ev.l\" \"id:1,log,pass,chain\"\n\
+                SecRule MATCHED_VARS \"!@rx ok$\"";
+    let found = get(text, "/?a=1&b=xevilx&c=evil+ok").first();
+    assert_eq!((&*found.variable, &*found.value), ("ARGS:b", "xevilx"));
+    assert_eq!(found.captured, "evil");
+    assert!(
+        found
+            .matched
+            .contains("with parameter `ev.l' against variable `ARGS:b'")
+    );
+    assert!(get(text, "/?c=evil+ok").ids().is_empty());
+    // An end that finds something is what the match is about; its starter says what began it.
+    let text = "SecRule ARGS:a \"@rx ev.l\" \"id:1,log,pass,chain\"\nSecRule ARGS:b \"@rx x\"";
+    let found = get(text, "/?a=evil&b=x").first();
+    assert_eq!((&*found.variable, &*found.captured), ("ARGS:b", "evil"));
+}
+
+#[test]
+fn a_match_says_what_it_added_to_the_score_that_is_reported() {
+    let text = "SecAction \"id:1,nolog,pass,setvar:tx.five=5,setvar:tx.blocking_paranoia_level=2\"\n\
+                SecRule ARGS x \"id:2,log,pass,setvar:tx.inbound_anomaly_score_pl1=+%{tx.five},setvar:tx.sql_score=+9\"\n\
+                SecRule ARGS x \"id:3,log,pass,setvar:tx.inbound_anomaly_score_pl3=+5\"\n\
+                SecRule ARGS x \"id:4,log,pass,chain\"\n\
+                SecRule ARGS y \"setvar:tx.baseline_inbound_score=+3\"\n\
+                SecRule ARGS x \"id:5,log,pass\"\n\
+                SecAction \"id:6,nolog,pass,setvar:tx.blocking_inbound_anomaly_score=+%{tx.inbound_anomaly_score_pl1}\"";
+    let outcome = get(text, "/?a=x&b=xy").transaction.finish();
+    let scores: Vec<_> = outcome
+        .matches
+        .iter()
+        .map(|found| (found.rule_id, found.score))
+        .collect();
+    assert_eq!(scores, [(2, 10), (3, 0), (4, 3), (5, 0)]);
+    assert_eq!(outcome.inbound_score, Some(10));
+}
