@@ -11,6 +11,9 @@ use super::Variable;
 use crate::body::{cookies, uri, urlencoded};
 use crate::engine::{Origin, Processor, RequestLine, Settings, State};
 
+/// Most cookies of a request: browsers keep fewer than 200 a site, and each costs every rule time.
+const COOKIES: usize = 1000;
+
 /// Gives every variable without keys a value, so that a rule on it always has something to test.
 pub(crate) fn fill_defaults(state: &mut State) {
     for row in super::TABLE {
@@ -156,14 +159,20 @@ fn fill_headers<'h>(state: &mut State, headers: impl Iterator<Item = (&'h [u8], 
     );
 }
 
-/// Every cookie becomes a value: the host bounds the head, and what a limit left out here would pass
-/// uninspected.
 fn fill_cookies(state: &mut State) {
+    let mut room = COOKIES;
     for value in header(state, b"cookie", usize::MAX) {
-        cookies::parse(&value, &mut |name, value| {
+        let whole = cookies::parse(&value, &mut |name, value| {
+            if room == 0 {
+                return ControlFlow::Break(());
+            }
+            room -= 1;
             state.add(Variable::RequestCookies, name, value);
             ControlFlow::Continue(())
         });
+        if !whole {
+            state.overflow("The request has more cookies than are inspected.");
+        }
     }
     fill_names(
         state,
