@@ -38,6 +38,40 @@ fn check_shows_every_mistake_at_once_with_its_place() {
 }
 
 #[test]
+fn check_says_what_a_rule_file_that_is_missing_should_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rules.yaml");
+    let head = "listeners: [{ address: \"127.0.0.1:0\" }]\nupstreams: { app: { servers: [\"http://127.0.0.1:9\"] } }\nroutes: [{ upstream: app }]\n";
+    for (waf, place, help) in [
+        (
+            "{ rules: [crs], crs_dir: /nonexistent }",
+            "crs-setup.conf",
+            "checkout of the OWASP CRS 4",
+        ),
+        (
+            "{ files: [nothing-*.conf] }",
+            "nothing-*.conf",
+            "`files` names files",
+        ),
+    ] {
+        fs::write(
+            &path,
+            format!("{head}profiles: {{ default: {{ waf: {waf} }} }}\n"),
+        )
+        .unwrap();
+        let said = palisade(&["check", "--config", path.to_str().unwrap()], &[], b"");
+        assert_eq!(said.code, 1);
+        for word in [place, help] {
+            assert!(
+                said.err.contains(word),
+                "{word} is missing in:\n{}",
+                said.err
+            );
+        }
+    }
+}
+
+#[test]
 fn check_names_a_variable_that_is_not_set() {
     let said = palisade(&["check", "--config", &example("plain")], &[], b"");
     assert_eq!(said.code, 1);

@@ -137,13 +137,20 @@ pub enum Source<'a> {
     /// The rule set built into this program.
     Baseline,
     /// The first of these files that exists.
-    FirstOf(Vec<String>),
-    /// Every file whose name fits, in the order of their names; `*` stands for any part of a name.
+    FirstOf {
+        /// Their paths.
+        files: Vec<String>,
+        /// What to tell a user who has none of them.
+        help: &'static str,
+    },
+    /// Every file whose name fits, in the order of their names; see `Loader::files`.
     Files {
         /// The pattern.
         pattern: String,
         /// Whether it is an error that no file fits.
         required: bool,
+        /// What to tell a user then.
+        help: &'static str,
     },
 }
 
@@ -162,6 +169,7 @@ impl RulesSpec {
         sources.extend(self.files.iter().map(|pattern| Source::Files {
             pattern: pattern.clone(),
             required: true,
+            help: FILES_HELP,
         }));
         let after = self.directives_after.as_deref();
         sources.extend(after.map(|t| text("directives_after", t)));
@@ -174,12 +182,16 @@ impl RulesSpec {
         let files = |name: &str, required| Source::Files {
             pattern: format!("{dir}/{name}"),
             required,
+            help: CRS_HELP,
         };
         vec![
-            Source::FirstOf(vec![
-                format!("{dir}/crs-setup.conf"),
-                format!("{dir}/crs-setup.conf.example"),
-            ]),
+            Source::FirstOf {
+                files: vec![
+                    format!("{dir}/crs-setup.conf"),
+                    format!("{dir}/crs-setup.conf.example"),
+                ],
+                help: CRS_HELP,
+            },
             Source::Directives {
                 name: "crs",
                 text: Cow::Owned(self.crs.directives()),
@@ -274,6 +286,11 @@ fn is_plain_value(text: &str) -> bool {
         && !text.contains(char::is_control)
 }
 
+const CRS_HELP: &str = "`crs_dir` is a checkout of the OWASP CRS 4: expected crs-setup.conf or \
+    crs-setup.conf.example and rules/ in it";
+const FILES_HELP: &str = "`files` names files of SecLang directives; a relative path belongs to the \
+    directory of the file it is written in, and `*` stands for any part of a name";
+
 /// What every rule set relies on: bodies are read, JSON and XML are parsed as what they are, and what
 /// cannot be parsed or is too much to inspect is refused, because a lenient application might still
 /// read it. The identifiers are those that `ModSecurity`'s users know these rules by.
@@ -331,7 +348,7 @@ mod tests {
             .map(|source| match source {
                 Source::Directives { name, .. } => (*name).to_owned(),
                 Source::Baseline => "baseline".to_owned(),
-                Source::FirstOf(files) => files[0].clone(),
+                Source::FirstOf { files, .. } => files[0].clone(),
                 Source::Files { pattern, .. } => pattern.clone(),
             })
             .collect();

@@ -30,6 +30,7 @@ pub struct Loader {
 #[derive(Debug)]
 enum Origin {
     File(PathBuf),
+    Files { pattern: String, required: bool },
     Text { name: String, text: String },
 }
 
@@ -40,6 +41,8 @@ pub struct Loaded {
     pub rules: RuleSet,
     /// Directives that were accepted but do nothing here, and the like.
     pub warnings: Vec<Problem>,
+    /// Every file that was read, included ones and data files too; a host may watch them.
+    pub files: Vec<PathBuf>,
 }
 
 impl Loader {
@@ -53,6 +56,17 @@ impl Loader {
     #[must_use]
     pub fn file(mut self, path: &Path) -> Self {
         self.sources.push(Origin::File(path.to_path_buf()));
+        self
+    }
+
+    /// Adds every SecLang file that fits `pattern`, in the order of their names. `*` and `?` stand for
+    /// any part and any byte of a name. Where `required`, it is a problem that there is none.
+    #[must_use]
+    pub fn files(mut self, pattern: &str, required: bool) -> Self {
+        self.sources.push(Origin::Files {
+            pattern: pattern.to_owned(),
+            required,
+        });
         self
     }
 
@@ -85,6 +99,7 @@ impl Loader {
         for source in self.sources {
             match source {
                 Origin::File(path) => reader.file(&path),
+                Origin::Files { pattern, required } => reader.files(&pattern, required),
                 Origin::Text { name, text } => reader.text(&name, text),
             }
         }

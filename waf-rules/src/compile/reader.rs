@@ -56,6 +56,8 @@ pub(crate) struct Reader {
     pub(crate) updates: Vec<(Update, Place)>,
     pub(crate) problems: Vec<Problem>,
     pub(crate) warnings: Vec<Problem>,
+    /// Every file that was read.
+    pub(crate) read: Vec<PathBuf>,
     defaults: [Defaults; 5],
     /// A chain whose next link has not come yet.
     open: Option<Draft>,
@@ -72,19 +74,34 @@ impl Reader {
             .and_then(|bytes| String::from_utf8(bytes).map_err(|_| format!("{name} is not UTF-8")));
         match read {
             Ok(text) => {
+                self.read.push(path.to_path_buf());
                 let directory = path.parent().unwrap_or(Path::new("")).to_path_buf();
                 self.source(&name, text, directory);
             }
-            Err(message) => self.problems.push(Problem {
-                file: name,
-                line: 0,
-                column: 1,
-                length: 1,
-                text: String::new(),
-                message,
-                help: None,
-            }),
+            Err(message) => self.missing(name, message),
         }
+    }
+
+    /// Reads every rule file that fits a pattern.
+    pub(crate) fn files(&mut self, pattern: &str, required: bool) {
+        match files::expand(Path::new(""), pattern) {
+            Ok(found) => found.iter().for_each(|path| self.file(path)),
+            Err(message) if required => self.missing(pattern.to_owned(), message),
+            Err(_) => {}
+        }
+    }
+
+    /// Reports a file that cannot be read, under the name by which it was asked for.
+    fn missing(&mut self, file: String, message: String) {
+        self.problems.push(Problem {
+            file,
+            line: 0,
+            column: 1,
+            length: 1,
+            text: String::new(),
+            message,
+            help: None,
+        });
     }
 
     /// Reads rule text.
@@ -347,7 +364,10 @@ impl Reader {
             if path.contains("://") {
                 return Err("data files are read from disk only".to_owned());
             }
-            files::read(&directory.join(path))
+            let path = directory.join(path);
+            let bytes = files::read(&path)?;
+            self.read.push(path);
+            Ok(bytes)
         };
         let operator =
             Operator::compile(&text.name, &text.argument, &mut read).map_err(|message| {

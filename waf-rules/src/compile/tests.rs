@@ -24,6 +24,34 @@ fn show(problem: &Problem) -> String {
 }
 
 #[test]
+fn a_pattern_loads_its_files_in_order_and_names_every_file_that_was_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let write = |name: &str, text: &str| std::fs::write(path(name), text).unwrap();
+    write("2.conf", "SecAction \"id:2,pass\"\nInclude inner.cfg\n");
+    write(
+        "1.conf",
+        "SecRule ARGS \"@pmFromFile words.data\" \"id:1\"\n",
+    );
+    write("inner.cfg", "SecAction \"id:3,pass\"\n");
+    write("words.data", "evil\n");
+    write("left-out.conf.example", "no directive\n");
+    let pattern = path("*.conf").display().to_string();
+    let loaded = Loader::new().files(&pattern, true).load().unwrap();
+    assert_eq!(loaded.rules.rule_ids().collect::<Vec<_>>(), [1, 2, 3]);
+    let read = ["1.conf", "words.data", "2.conf", "inner.cfg"].map(path);
+    assert_eq!(loaded.files, read);
+}
+
+#[test]
+fn a_pattern_without_files_is_a_problem_only_where_files_are_required() {
+    let load = |required| Loader::new().files("/nonexistent/*.conf", required).load();
+    assert!(load(false).is_ok());
+    let problem = load(true).unwrap_err().remove(0);
+    assert_eq!((&*problem.file, problem.line), ("/nonexistent/*.conf", 0));
+}
+
+#[test]
 fn every_problem_is_reported_with_its_place() {
     let found = problems(
         "SecRul ARGS \"@rx a\" \"id:1\"\n\
