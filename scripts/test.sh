@@ -38,16 +38,30 @@ main() {
 step() { # NAME COMMAND...
   local name=$1 log=$logs/$1.log begin=$SECONDS
   shift
+  rm -f "$log"
   progress "$name"
-  if "$@" >"$log" 2>&1; then
+  if shown "$name" "$log" "$@"; then
     passed=$((passed + 1))
     line ok "$name" $((SECONDS - begin))
   else
     failed=$((failed + 1))
     line FAILED "$name" $((SECONDS - begin))
-    tail -n 60 "$log"
-    printf '(all of it: %s)\n' "$log"
+    [[ -e $log ]] && tail -n 60 "$log" && printf '(all of it: %s)\n' "$log"
     return 1
+  fi
+}
+
+# The build takes minutes: on a terminal cargo shows how far it is, elsewhere a line says so.
+shown() { # NAME LOG COMMAND...
+  local name=$1 log=$2
+  shift 2
+  if [[ $name != build ]]; then
+    "$@" >"$log" 2>&1
+  elif [[ -t 2 ]]; then
+    "$@"
+  else
+    echo '  ... building everything once: several hundred crates when cold, some minutes'
+    "$@" >"$log" 2>&1
   fi
 }
 

@@ -64,6 +64,8 @@ pub(crate) struct ProfileState {
 pub(crate) struct UpstreamState {
     /// Chooses servers.
     pub(crate) group: Arc<Group>,
+    /// Whether gRPC calls pass as streams.
+    pub(crate) grpc: bool,
     /// Which `Host` its servers see.
     pub(crate) host_header: HostHeader,
     /// Counters.
@@ -260,6 +262,7 @@ fn upstream_state(upstream: &Upstream, metrics: &Metrics) -> UpstreamState {
     };
     UpstreamState {
         group: Arc::new(Group::new(settings, Instant::now())),
+        grpc: upstream.grpc(),
         host_header: upstream.host_header(),
         metrics: metrics.upstream(upstream.name()),
     }

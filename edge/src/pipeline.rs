@@ -18,8 +18,6 @@ use crate::stages::waf::Inspection;
 pub(crate) struct Admitted {
     /// Proof for the upstream call.
     pub(crate) permit: Permit,
-    /// Where it goes.
-    pub(crate) route: Arc<RouteState>,
     /// What was taken of the body, to be replayed.
     pub(crate) replay: Option<Replay>,
 }
@@ -32,18 +30,21 @@ pub(crate) enum Refused {
     Drop,
 }
 
-/// Runs the layers in order. `inspection` is left behind for the response phases and the record.
+/// Runs the layers in order. `inspection` and the route `found` are left behind for the response
+/// phases and the record.
 pub(crate) async fn admit(
     gateway: &Gateway,
     exchange: &mut Exchange,
     body: &mut Source<'_>,
     inspection: &mut Option<Inspection>,
+    found: &mut Option<Arc<RouteState>>,
     trace: bool,
 ) -> Result<Admitted, Refused> {
     let passage = Passage::begin();
 
     // Route first: the route names the profile, and the profile says what all other layers do.
     let route = timed(exchange, Layer::Route, |exchange| route(gateway, exchange))?;
+    *found = Some(route.clone());
     let profile = &route.profile;
 
     // (Access, bots, replay protection and limits stand here: cheap, and they need no body.)
@@ -72,11 +73,7 @@ pub(crate) async fn admit(
     // (Authentication and guardrails stand here: they may look at a body that is known to be sane.)
 
     let permit = passage.complete(route.name.clone());
-    Ok(Admitted {
-        permit,
-        route,
-        replay,
-    })
+    Ok(Admitted { permit, replay })
 }
 
 /// Finds the route; a request that fits none is nobody's business.

@@ -114,7 +114,7 @@ fn a_request_behind_a_refused_upgrade_is_inspected_like_any_other() {
 fn grpc_passes_with_the_trailers_of_its_answer() {
     let upstream = H2cUpstream::start();
     let gateway = Gateway::routing(
-        "upstreams: { greeter: { servers: [\"${UPSTREAM}\"], protocol: h2c } }
+        "upstreams: { greeter: { servers: [\"${UPSTREAM}\"], protocol: h2c, grpc: true } }
 routes: [{ upstream: greeter }]
 ",
     )

@@ -59,7 +59,10 @@ pub(crate) async fn run<A>(
         client,
         local,
     });
-    let info = Arc::new(ConnectionInfo::new(Arc::clone(&connection)));
+    let info = Arc::new(ConnectionInfo::new(
+        Arc::clone(&connection),
+        *shared.listener().head(),
+    ));
     let limits = StreamLimits {
         pacing: shared.listener().pacing(),
         tunnel_idle: shared.listener().tunnel_idle(),

@@ -12,18 +12,21 @@ use pingora::protocols::Digest;
 use pingora::protocols::raw_connect::ProxyDigest;
 
 use crate::BodyFault;
+use crate::gate::HeadLimits;
 
 /// Facts about a connection, and the head of the request it carries right now.
 #[derive(Debug)]
 pub struct ConnectionInfo {
     connection: Arc<Connection>,
+    head_limits: HeadLimits,
     head: Mutex<Option<Head>>,
 }
 
 impl ConnectionInfo {
-    pub(crate) fn new(connection: Arc<Connection>) -> Self {
+    pub(crate) fn new(connection: Arc<Connection>, head_limits: HeadLimits) -> Self {
         Self {
             connection,
+            head_limits,
             head: Mutex::new(None),
         }
     }
@@ -32,6 +35,12 @@ impl ConnectionInfo {
     #[must_use]
     pub fn connection(&self) -> &Arc<Connection> {
         &self.connection
+    }
+
+    /// What the listener accepts as a head; HTTP/2 heads are held to it by [`gate::check`](crate::gate::check).
+    #[must_use]
+    pub fn head_limits(&self) -> &HeadLimits {
+        &self.head_limits
     }
 
     /// The HTTP/1 head as it arrived. The application must take it once per request: a head that

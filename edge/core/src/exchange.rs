@@ -45,6 +45,8 @@ pub struct Exchange {
     pub upstream: Option<String>,
     /// How often an upstream was tried.
     pub attempts: u32,
+    /// True if the request body went on beyond what was inspected.
+    pub truncated: bool,
     /// Request body bytes read from the client.
     pub bytes_in: u64,
     /// Response body bytes sent to the client.
@@ -73,6 +75,7 @@ impl Exchange {
             response_status: None,
             upstream: None,
             attempts: 0,
+            truncated: false,
             bytes_in: 0,
             bytes_out: 0,
             timings: Timings::default(),

@@ -119,8 +119,15 @@ async fn tell(gateway: &Gateway, client: IpAddr, raw: &[u8]) -> Story {
     exchange.head = Some(head);
     let mut inspection = None;
     let mut source = Source::Given(body);
-    let admitted =
-        pipeline::admit(gateway, &mut exchange, &mut source, &mut inspection, true).await;
+    let admitted = pipeline::admit(
+        gateway,
+        &mut exchange,
+        &mut source,
+        &mut inspection,
+        &mut None,
+        true,
+    )
+    .await;
     let matches = inspection
         .map(|i| i.finish(&mut exchange))
         .unwrap_or_default();

@@ -112,7 +112,10 @@ pub(crate) fn refusal_for(error: &Error) -> Refusal {
     }
     match error.etype() {
         ErrorType::ReadTimedout => Refusal::new(408, "request body too slow"),
-        ErrorType::ConnectionClosed => Refusal::new(CLIENT_GONE, "client closed the connection"),
+        // An HTTP/2 stream that was reset, or a connection that is gone.
+        ErrorType::ConnectionClosed | ErrorType::H2Error => {
+            Refusal::new(CLIENT_GONE, "client gave the request up")
+        }
         _ => Refusal::new(400, "malformed request body"),
     }
 }

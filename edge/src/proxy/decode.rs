@@ -1,10 +1,12 @@
 //! Removes content codings from a body so that rules see what the application will see.
 //!
-//! RFC 9110 section 8.4: gzip, deflate (zlib or raw), br and zstd, at most two of them stacked.
-//! Output is bounded by an absolute size and by a ratio to the input before a byte beyond them is
-//! produced; what cannot be decoded is an error, never passed on as "plain".
+//! RFC 9110 section 8.4: gzip, deflate (zlib or raw), br and zstd, at most two of them stacked. An
+//! application that ignores Content-Encoding reads the coded bytes instead: what could carry text
+//! beside the coded content (bytes behind its end, comments, skippable frames) is therefore an
+//! error. Output is bounded by an absolute size and by a ratio to the input; what cannot be decoded
+//! is an error, never passed on as "plain".
 
-use std::io::Read;
+use std::io::{self, BufRead, Read};
 
 use bytes::Bytes;
 use edge_config::BodyLimits;
@@ -14,8 +16,10 @@ use edge_config::BodyLimits;
 pub(crate) struct DecodeLimits {
     /// Decoded bytes at most.
     pub(crate) bytes: usize,
-    /// Decoded bytes at most per encoded byte (small bodies may unfold to 64 KiB regardless).
+    /// Decoded bytes at most per encoded byte (bodies may unfold to 1 MiB regardless).
     pub(crate) ratio: usize,
+    /// Decoded bytes that are kept; the rest is only checked.
+    pub(crate) keep: usize,
 }
 
 impl DecodeLimits {
@@ -25,11 +29,12 @@ impl DecodeLimits {
     }
 }
 
-/// The bounds a profile sets.
-pub(crate) fn decode_limits(body: &BodyLimits) -> DecodeLimits {
+/// The bounds a profile sets on a body of which `keep` bytes are looked at.
+pub(crate) fn decode_limits(body: &BodyLimits, keep: usize) -> DecodeLimits {
     DecodeLimits {
         bytes: usize::try_from(body.decode_limit).unwrap_or(usize::MAX),
         ratio: body.decode_ratio as usize,
+        keep,
     }
 }
 
@@ -39,12 +44,24 @@ pub(crate) enum DecodeError {
     /// A coding that is not known, or more than two.
     #[error("unsupported content coding")]
     Unsupported,
-    /// The bytes are not what the header says.
+    /// The bytes are not what the header says, or more than that.
     #[error("body does not match its content coding")]
     Malformed,
     /// A decompression bomb, or simply too much.
     #[error("decoded body is too large")]
     TooLarge,
+}
+
+/// A body without its content codings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Decoded {
+    /// The bytes that were kept.
+    pub(crate) bytes: Bytes,
+    /// False if there was more, decoded or still coded.
+    pub(crate) whole: bool,
+    /// True if the coded form may hold text that decoding does not show (Brotli's metadata), so
+    /// that only the decoded form, which is then kept whole, may be passed on.
+    pub(crate) opaque: bool,
 }
 
 /// Decodes `body` by the value(s) of a Content-Encoding header. With `whole` false the body may end
@@ -54,7 +71,7 @@ pub(crate) fn decode(
     body: &Bytes,
     whole: bool,
     limits: DecodeLimits,
-) -> Result<Bytes, DecodeError> {
+) -> Result<Decoded, DecodeError> {
     let codings: Vec<Coding> = encoding
         .split(|byte| *byte == b',')
         .map(<[u8]>::trim_ascii)
@@ -65,10 +82,23 @@ pub(crate) fn decode(
         return Err(DecodeError::Unsupported);
     }
     let cap = limits.cap(body.len());
-    let mut decoded = body.clone();
+    let opaque = codings
+        .iter()
+        .any(|coding| matches!(coding, Coding::Brotli));
+    let mut decoded = Decoded {
+        bytes: body.clone(),
+        whole,
+        opaque,
+    };
     // The header lists codings in the order they were applied: undo the last one first.
-    for coding in codings.into_iter().rev() {
-        decoded = coding.undo(&decoded, whole, cap)?;
+    for (left, coding) in codings.iter().enumerate().rev() {
+        let keep = if left == 0 && !opaque {
+            limits.keep.min(cap)
+        } else {
+            cap
+        };
+        decoded = coding.undo(&decoded, Room { cap, keep })?;
+        decoded.opaque = opaque;
     }
     Ok(decoded)
 }
@@ -79,6 +109,13 @@ enum Coding {
     Deflate,
     Brotli,
     Zstd,
+}
+
+/// Decoded bytes allowed, and kept.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    cap: usize,
+    keep: usize,
 }
 
 impl Coding {
@@ -92,56 +129,133 @@ impl Coding {
         })
     }
 
-    fn undo(self, body: &[u8], whole: bool, cap: usize) -> Result<Bytes, DecodeError> {
-        match self {
-            Self::Gzip => read(flate2::read::MultiGzDecoder::new(body), whole, cap),
+    fn undo(self, coded: &Decoded, room: Room) -> Result<Decoded, DecodeError> {
+        let (body, whole) = (&coded.bytes, coded.whole);
+        let mut output = Output {
+            bytes: Vec::new(),
+            seen: 0,
+            room,
+        };
+        let ended = match self {
+            Self::Gzip => gzip(body, &mut output),
             // "deflate" is zlib by the book, raw deflate from some clients: servers take both.
-            Self::Deflate => match read(flate2::read::ZlibDecoder::new(body), whole, cap) {
-                Err(DecodeError::Malformed) => {
-                    read(flate2::read::DeflateDecoder::new(body), whole, cap)
-                }
-                decoded => decoded,
+            Self::Deflate => match zlib(body, &mut output) {
+                Err(DecodeError::Malformed) if output.seen == 0 => deflate(body, &mut output),
+                ended => ended,
             },
-            Self::Brotli => read(
-                brotli_decompressor::Decompressor::new(body, BUFFER),
-                whole,
-                cap,
-            ),
-            Self::Zstd => {
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(body)
-                    .map_err(|_| DecodeError::Malformed)?;
-                decoder
-                    .window_log_max(ZSTD_WINDOW_LOG)
-                    .map_err(|_| DecodeError::Malformed)?;
-                read(decoder, whole, cap)
-            }
+            Self::Brotli => output.fill(brotli_decompressor::Decompressor::new(&body[..], BUFFER)),
+            Self::Zstd => zstd(body, &mut output),
+        };
+        match ended {
+            Ok(()) => {}
+            // Cut by us: what came out so far is the beginning of the content.
+            Err(DecodeError::Malformed | DecodeError::TooLarge) if !whole && output.seen > 0 => {}
+            Err(error) => return Err(error),
         }
+        let all = output.seen == output.bytes.len();
+        Ok(Decoded {
+            whole: whole && all,
+            bytes: output.bytes.into(),
+            opaque: false,
+        })
     }
 }
 
-/// Reads at most `cap` bytes.
-fn read(mut reader: impl Read, whole: bool, cap: usize) -> Result<Bytes, DecodeError> {
-    let mut decoded = Vec::new();
-    let mut buffer = [0; BUFFER];
-    loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return Ok(decoded.into()),
-            Ok(read) => {
-                if decoded.len() + read > cap {
-                    return Err(DecodeError::TooLarge);
+/// RFC 1952, every member of it. A file name is what command line tools add; anything else beside
+/// the content is refused.
+fn gzip(mut body: &[u8], output: &mut Output) -> Result<(), DecodeError> {
+    for _ in 0..MAX_MEMBERS {
+        let mut member = flate2::bufread::GzDecoder::new(body);
+        let filled = output.fill(&mut member);
+        let header = member.header().ok_or(DecodeError::Malformed)?;
+        let harmless =
+            |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        let named = header
+            .filename()
+            .is_some_and(|name| !name.iter().all(harmless));
+        if named || header.comment().is_some() || header.extra().is_some() {
+            return Err(DecodeError::Malformed);
+        }
+        filled?;
+        body = member.into_inner();
+        if body.is_empty() {
+            return Ok(());
+        }
+    }
+    Err(DecodeError::Malformed)
+}
+
+/// RFC 1950.
+fn zlib(body: &[u8], output: &mut Output) -> Result<(), DecodeError> {
+    let mut decoder = flate2::bufread::ZlibDecoder::new(body);
+    output.fill(&mut decoder)?;
+    ended(decoder.into_inner())
+}
+
+/// RFC 1951.
+fn deflate(body: &[u8], output: &mut Output) -> Result<(), DecodeError> {
+    let mut decoder = flate2::bufread::DeflateDecoder::new(body);
+    output.fill(&mut decoder)?;
+    ended(decoder.into_inner())
+}
+
+/// RFC 8878, one frame: further ones may be skippable and hold anything.
+fn zstd(body: &[u8], output: &mut Output) -> Result<(), DecodeError> {
+    if !body.starts_with(&ZSTD_MAGIC) {
+        return Err(DecodeError::Malformed);
+    }
+    let mut decoder =
+        zstd::stream::read::Decoder::with_buffer(body).map_err(|_| DecodeError::Malformed)?;
+    decoder
+        .window_log_max(ZSTD_WINDOW_LOG)
+        .map_err(|_| DecodeError::Malformed)?;
+    let mut decoder = decoder.single_frame();
+    output.fill(&mut decoder)?;
+    ended(decoder.finish())
+}
+
+/// Nothing may follow the coded content.
+fn ended(mut rest: impl BufRead) -> Result<(), DecodeError> {
+    match rest.fill_buf() {
+        Ok([]) => Ok(()),
+        _ => Err(DecodeError::Malformed),
+    }
+}
+
+/// Collects decoded bytes within bounds.
+struct Output {
+    bytes: Vec<u8>,
+    seen: usize,
+    room: Room,
+}
+
+impl Output {
+    fn fill(&mut self, mut reader: impl Read) -> Result<(), DecodeError> {
+        let mut buffer = [0; BUFFER];
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(read) => {
+                    self.seen += read;
+                    if self.seen > self.room.cap {
+                        return Err(DecodeError::TooLarge);
+                    }
+                    let left = self.room.keep.saturating_sub(self.bytes.len()).min(read);
+                    self.bytes
+                        .extend_from_slice(buffer.get(..left).unwrap_or_default());
                 }
-                decoded.extend_from_slice(buffer.get(..read).unwrap_or_default());
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(DecodeError::Malformed),
             }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(_) if !whole && !decoded.is_empty() => return Ok(decoded.into()),
-            Err(_) => return Err(DecodeError::Malformed),
         }
     }
 }
 
 const BUFFER: usize = 16 * 1024;
 const MAX_STACKED: usize = 2;
-const SMALL: usize = 64 * 1024;
+const MAX_MEMBERS: usize = 64;
+const SMALL: usize = 1 << 20;
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// 8 MiB: what RFC 8878 asks decoders to support at least.
 const ZSTD_WINDOW_LOG: u32 = 23;
 
@@ -152,8 +266,9 @@ mod tests {
     use super::*;
 
     const LIMITS: DecodeLimits = DecodeLimits {
-        bytes: 1 << 20,
+        bytes: 4 << 20,
         ratio: 100,
+        keep: 1 << 20,
     };
 
     fn gzip(data: &[u8]) -> Bytes {
@@ -162,67 +277,108 @@ mod tests {
         encoder.finish().unwrap().into()
     }
 
+    fn zlib(data: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn bytes(encoding: &str, body: &[u8], whole: bool) -> Result<Bytes, DecodeError> {
+        let body = Bytes::copy_from_slice(body);
+        decode(encoding.as_bytes(), &body, whole, LIMITS).map(|decoded| decoded.bytes)
+    }
+
     #[test]
     fn each_coding_is_undone() {
         let text = b"union select password from users".repeat(4);
-        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
-        zlib.write_all(&text).unwrap();
         let mut raw = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
         raw.write_all(&text).unwrap();
-        let zstd = zstd::encode_all(&text[..], 3).unwrap();
+        let named = flate2::GzBuilder::new().filename("body.json");
+        let mut named = named.write(Vec::new(), flate2::Compression::fast());
+        named.write_all(&text).unwrap();
         for (name, body) in [
-            ("gzip", gzip(&text)),
-            ("X-GZIP", gzip(&text)),
-            ("deflate", zlib.finish().unwrap().into()),
-            ("deflate", raw.finish().unwrap().into()),
-            ("zstd", zstd.into()),
-            ("identity", Bytes::copy_from_slice(&text)),
-            ("gzip, gzip", gzip(&gzip(&text))),
+            ("gzip", gzip(&text).to_vec()),
+            ("X-GZIP", gzip(&text).to_vec()),
+            ("gzip", named.finish().unwrap()),
+            ("deflate", zlib(&text)),
+            ("deflate", raw.finish().unwrap()),
+            ("zstd", zstd::encode_all(&text[..], 3).unwrap()),
+            ("identity", text.clone()),
+            ("gzip, gzip", gzip(&gzip(&text)).to_vec()),
+        ] {
+            assert_eq!(bytes(name, &body, true).unwrap(), text, "{name}");
+        }
+        let halves = [gzip(b"union "), gzip(b"select")].concat();
+        assert_eq!(bytes("gzip", &halves, true).unwrap(), "union select");
+    }
+
+    #[test]
+    fn a_bomb_is_refused_and_what_is_not_kept_is_not_stored() {
+        let bomb = gzip(&vec![0; 8 << 20]);
+        assert_eq!(bytes("gzip", &bomb, true), Err(DecodeError::TooLarge));
+        let body = gzip(&vec![b'a'; 200_000]);
+        let limits = DecodeLimits {
+            keep: 1000,
+            ..LIMITS
+        };
+        let decoded = decode(b"gzip", &body, true, limits).unwrap();
+        assert_eq!((decoded.bytes.len(), decoded.whole), (1000, false));
+    }
+
+    #[test]
+    fn a_false_or_unknown_coding_is_an_error() {
+        assert_eq!(bytes("gzip", b"a=1", true), Err(DecodeError::Malformed));
+        assert_eq!(bytes("rot13", b"a=1", true), Err(DecodeError::Unsupported));
+        assert_eq!(
+            bytes("gzip,gzip,gzip", b"a=1", true),
+            Err(DecodeError::Unsupported)
+        );
+    }
+
+    #[test]
+    fn text_beside_the_coded_content_is_an_error() {
+        const TEXT: &[u8] = b"&q=1' union select 1";
+        let mut comment = flate2::GzBuilder::new()
+            .comment(TEXT)
+            .write(Vec::new(), flate2::Compression::fast());
+        comment.write_all(b"a=1").unwrap();
+        let mut name = flate2::GzBuilder::new()
+            .filename(TEXT)
+            .write(Vec::new(), flate2::Compression::fast());
+        name.write_all(b"a=1").unwrap();
+        let zstd = zstd::encode_all(&b"a=1"[..], 3).unwrap();
+        let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 20, 0, 0, 0], TEXT].concat();
+        for (encoding, body) in [
+            ("gzip", [&gzip(b"a=1"), TEXT].concat()),
+            ("gzip", comment.finish().unwrap()),
+            ("gzip", name.finish().unwrap()),
+            ("deflate", [&zlib(b"a=1"), TEXT].concat()),
+            ("zstd", [&zstd, TEXT].concat()),
+            ("zstd", [&zstd, &skippable[..]].concat()),
+            ("zstd", [&skippable[..], &zstd].concat()),
         ] {
             assert_eq!(
-                decode(name.as_bytes(), &body, true, LIMITS).unwrap(),
-                text,
-                "{name}"
+                bytes(encoding, &body, true),
+                Err(DecodeError::Malformed),
+                "{encoding}"
             );
         }
     }
 
     #[test]
-    fn a_bomb_is_refused_before_it_unfolds() {
-        let bomb = gzip(&vec![0; 8 << 20]);
-        assert_eq!(
-            decode(b"gzip", &bomb, true, LIMITS),
-            Err(DecodeError::TooLarge)
-        );
-    }
-
-    #[test]
-    fn a_false_or_unknown_coding_is_an_error() {
-        let body = Bytes::from_static(b"a=1");
-        assert_eq!(
-            decode(b"gzip", &body, true, LIMITS),
-            Err(DecodeError::Malformed)
-        );
-        assert_eq!(
-            decode(b"rot13", &body, true, LIMITS),
-            Err(DecodeError::Unsupported)
-        );
-        assert_eq!(
-            decode(b"gzip,gzip,gzip", &body, true, LIMITS),
-            Err(DecodeError::Unsupported)
-        );
+    fn brotli_may_hide_text_and_says_so() {
+        let hidden = Bytes::from_static(b"\x06&q=1' union select 1");
+        let decoded = decode(b"br", &hidden, true, LIMITS).unwrap();
+        assert!(decoded.opaque && decoded.bytes.is_empty());
     }
 
     #[test]
     fn the_beginning_of_a_cut_stream_is_still_seen() {
         let text: Vec<u8> = (0..40_000u32).flat_map(u32::to_le_bytes).collect();
         let coded = gzip(&text);
-        let cut = coded.slice(..coded.len() / 2);
-        assert_eq!(
-            decode(b"gzip", &cut, true, LIMITS),
-            Err(DecodeError::Malformed)
-        );
-        let seen = decode(b"gzip", &cut, false, LIMITS).unwrap();
+        let cut = &coded[..coded.len() / 2];
+        assert_eq!(bytes("gzip", cut, true), Err(DecodeError::Malformed));
+        let seen = bytes("gzip", cut, false).unwrap();
         assert!(!seen.is_empty() && text.starts_with(&seen));
     }
 }

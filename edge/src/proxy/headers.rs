@@ -1,13 +1,13 @@
 //! Headers the gateway sets on the way to the upstream.
 //!
 //! What says where a request came from is ours to say: such headers from a peer that is not a
-//! trusted proxy are replaced, never passed on or extended.
+//! trusted proxy are removed, in every spelling a server could read, never passed on or extended.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use edge_config::HostHeader;
 use edge_core::Exchange;
-use http::header;
+use http::header::{self, HeaderName};
 use pingora::Result;
 use pingora::http::RequestHeader;
 
@@ -15,39 +15,38 @@ use super::answer::REQUEST_ID;
 use crate::assemble::RouteState;
 use crate::upstreams::Lease;
 
-/// Sets forwarding headers and the request's name.
+/// Sets forwarding headers (`X-Forwarded-*`, `X-Real-IP`, RFC 7239 `Forwarded`) and the request's
+/// name; a trusted peer's chains are extended.
 pub(crate) fn forward(
     request: &mut RequestHeader,
     exchange: &Exchange,
     peer_is_trusted: bool,
 ) -> Result<()> {
-    let peer = exchange.connection.client;
-    let chain = match request.headers.get("x-forwarded-for") {
-        Some(chain) if peer_is_trusted => {
-            let mut chain = chain.as_bytes().to_vec();
-            chain.extend_from_slice(b", ");
-            chain.extend_from_slice(peer.ip().to_canonical().to_string().as_bytes());
-            chain
-        }
-        _ => peer.ip().to_canonical().to_string().into_bytes(),
-    };
+    let peer = exchange.connection.client.ip().to_canonical();
+    let client = exchange.client.ip().to_canonical();
     if !peer_is_trusted {
-        for spoofable in SPOOFABLE {
-            request.remove_header(*spoofable);
-        }
+        remove_claims(request);
     }
+    let host = host_of(request);
+    let chain = match joined(request, "x-forwarded-for") {
+        Some(chain) => format!("{chain}, {peer}"),
+        None if client == peer => peer.to_string(),
+        None => format!("{client}, {peer}"),
+    };
+    let element = forwarded_element(peer, host.as_deref());
+    let forwarded = match joined(request, "forwarded") {
+        Some(chain) => format!("{chain}, {element}"),
+        None if client == peer => element,
+        None => format!("{}, {element}", forwarded_element(client, None)),
+    };
     request.insert_header("x-forwarded-for", chain)?;
+    request.insert_header(header::FORWARDED, forwarded)?;
+    request.insert_header("x-real-ip", client.to_string())?;
     if request.headers.get("x-forwarded-proto").is_none() {
         request.insert_header("x-forwarded-proto", "http")?;
     }
-    if request.headers.get("x-forwarded-host").is_none()
-        && let Some(host) = request.headers.get(header::HOST).cloned()
-    {
+    if let (None, Some(host)) = (request.headers.get("x-forwarded-host"), host) {
         request.insert_header("x-forwarded-host", host)?;
-    }
-    if request.headers.get(header::FORWARDED).is_some() {
-        let element = forwarded_element(peer);
-        request.append_header(header::FORWARDED, element)?;
     }
     request.insert_header(REQUEST_ID, exchange.id.to_string())
 }
@@ -67,40 +66,188 @@ pub(crate) fn host(
     let Some(server) = lease.server() else {
         return Ok(());
     };
+    let address = SocketAddr::new(lease.address().ip(), server.port);
     let default = if server.tls { 443 } else { 80 };
-    let host = if server.host.contains(':') {
-        format!("[{}]", server.host)
-    } else {
-        server.host.clone()
-    };
-    let host = if server.port == default {
-        host
-    } else {
-        format!("{host}:{}", server.port)
+    let host = match (server.host.parse::<IpAddr>(), server.port == default) {
+        (Ok(IpAddr::V6(ip)), true) => format!("[{ip}]"),
+        (Ok(ip), false) => SocketAddr::new(ip, address.port()).to_string(),
+        (_, true) => server.host.clone(),
+        (Err(_), false) => format!("{}:{}", server.host, server.port),
     };
     request.insert_header(header::HOST, host)
 }
 
-/// One element of RFC 7239: an IPv6 address stands in brackets and quotes.
-fn forwarded_element(peer: SocketAddr) -> String {
-    match peer.ip().to_canonical() {
-        std::net::IpAddr::V4(ip) => format!("for={ip}"),
-        std::net::IpAddr::V6(ip) => format!("for=\"[{ip}]\""),
+/// HTTP/2 clients may send cookies in crumbs; a server behind us sees one field (RFC 9113
+/// section 8.2.3), the one the rules saw.
+pub(crate) fn join_cookies(request: &mut RequestHeader) -> Result<()> {
+    let crumbs: Vec<&[u8]> = request
+        .headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(|crumb| crumb.as_bytes())
+        .collect();
+    if crumbs.len() < 2 {
+        return Ok(());
+    }
+    let cookies = crumbs.join(&b"; "[..]);
+    request.insert_header(header::COOKIE, cookies)
+}
+
+/// Removes every header by which an application learns client, scheme, host or path from a proxy.
+fn remove_claims(request: &mut RequestHeader) {
+    let claims: Vec<HeaderName> = request
+        .headers
+        .keys()
+        .filter(|name| is_claim(name.as_str()))
+        .cloned()
+        .collect();
+    for claim in claims {
+        request.remove_header(&claim);
     }
 }
 
-/// Headers by which applications learn client, scheme and host from a proxy.
-const SPOOFABLE: &[&str] = &[
+/// `_` counts as `-`: CGI and its heirs cannot tell them apart.
+fn is_claim(name: &str) -> bool {
+    if !name.starts_with(['c', 'f', 't', 'x']) {
+        return false;
+    }
+    let name = name.replace('_', "-");
+    CLAIMS.contains(&name.as_str()) || CLAIM_FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
+/// All values of a header as one list.
+fn joined(request: &RequestHeader, name: &str) -> Option<String> {
+    let values = request.headers.get_all(name).iter();
+    let values: Vec<&str> = values.filter_map(|value| value.to_str().ok()).collect();
+    (!values.is_empty()).then(|| values.join(", "))
+}
+
+fn host_of(request: &RequestHeader) -> Option<String> {
+    let host = request
+        .headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    host.or_else(|| request.uri.authority().map(|authority| authority.as_str()))
+        .map(str::to_owned)
+}
+
+/// One element of RFC 7239: an IPv6 address stands in brackets and quotes. The gate lets no quote
+/// into a host.
+fn forwarded_element(ip: IpAddr, host: Option<&str>) -> String {
+    let address = match ip {
+        IpAddr::V4(ip) => format!("for={ip}"),
+        IpAddr::V6(ip) => format!("for=\"[{ip}]\""),
+    };
+    match host {
+        Some(host) => format!("{address};host=\"{host}\";proto=http"),
+        None => address,
+    }
+}
+
+const CLAIMS: &[&str] = &[
     "forwarded",
     "true-client-ip",
     "x-client-ip",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-forwarded-server",
-    "x-original-url",
+    "x-cluster-client-ip",
+    "x-forwarded",
+    "x-host",
     "x-real-ip",
+    "x-request-id",
     "x-rewrite-url",
 ];
+
+const CLAIM_FAMILIES: &[&str] = &["cf-", "x-envoy-", "x-forwarded-", "x-original-"];
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use edge_core::{Connection, RequestId};
+
+    use super::*;
+
+    fn sent(fields: &[(&'static str, &str)], client: &str, trusted: bool) -> RequestHeader {
+        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+        for (name, value) in fields {
+            request.append_header(*name, *value).unwrap();
+        }
+        let peer = SocketAddr::from(([10, 0, 0, 1], 4000));
+        let connection = Arc::new(Connection {
+            peer,
+            client: peer,
+            local: peer,
+        });
+        let mut exchange = Exchange::new(RequestId::new(7), connection, None);
+        exchange.client = SocketAddr::new(client.parse().unwrap(), 0);
+        forward(&mut request, &exchange, trusted).unwrap();
+        request
+    }
+
+    fn field(request: &RequestHeader, name: &str) -> String {
+        let value = request
+            .headers
+            .get(name)
+            .map(|value| value.to_str().unwrap());
+        value.unwrap_or("").to_owned()
+    }
+
+    #[test]
+    fn claims_of_a_stranger_are_replaced_in_every_spelling() {
+        let claims = [
+            ("host", "shop.example"),
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x_client_ip", "6.6.6.6"),
+            ("x_original_url", "/admin"),
+            ("cf-connecting-ip", "6.6.6.6"),
+            ("forwarded", "for=6.6.6.6"),
+            ("accept", "*/*"),
+        ];
+        let request = sent(&claims, "10.0.0.1", false);
+        assert_eq!(field(&request, "x-forwarded-for"), "10.0.0.1");
+        let forwarded = "for=10.0.0.1;host=\"shop.example\";proto=http";
+        assert_eq!(field(&request, "forwarded"), forwarded);
+        assert_eq!(field(&request, "x-real-ip"), "10.0.0.1");
+        for gone in ["x_client_ip", "x_original_url", "cf-connecting-ip"] {
+            assert_eq!(field(&request, gone), "", "{gone}");
+        }
+        assert_eq!(field(&request, "accept"), "*/*");
+    }
+
+    #[test]
+    fn the_whole_chain_of_a_trusted_proxy_is_extended() {
+        let chain = [
+            ("x-forwarded-for", "127.0.0.1"),
+            ("x-forwarded-for", "203.0.113.7"),
+        ];
+        let request = sent(&chain, "203.0.113.7", true);
+        assert_eq!(
+            field(&request, "x-forwarded-for"),
+            "127.0.0.1, 203.0.113.7, 10.0.0.1"
+        );
+        assert_eq!(field(&request, "x-real-ip"), "203.0.113.7");
+        assert_eq!(request.headers.get_all("x-forwarded-for").iter().count(), 1);
+    }
+
+    #[test]
+    fn a_client_named_by_forwarded_alone_stands_in_both_chains() {
+        let request = sent(
+            &[("forwarded", "for=\"[2001:db8::1]\"")],
+            "2001:db8::1",
+            true,
+        );
+        assert_eq!(field(&request, "x-forwarded-for"), "2001:db8::1, 10.0.0.1");
+        assert_eq!(
+            field(&request, "forwarded"),
+            "for=\"[2001:db8::1]\", for=10.0.0.1"
+        );
+    }
+
+    #[test]
+    fn cookie_crumbs_become_one_field() {
+        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+        request.append_header("cookie", "a=1").unwrap();
+        request.append_header("cookie", "b=2").unwrap();
+        join_cookies(&mut request).unwrap();
+        assert_eq!(field(&request, "cookie"), "a=1; b=2");
+    }
+}

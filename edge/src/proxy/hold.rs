@@ -120,6 +120,8 @@ impl Hold {
         let Some(encoding) = &self.encoding else {
             return raw.clone();
         };
-        decode::decode(encoding, raw, self.ended, self.decode).unwrap_or_else(|_| raw.clone())
+        // A response is inspected as far as it can be read, never refused for its coding.
+        decode::decode(encoding, raw, false, self.decode)
+            .map_or_else(|_| raw.clone(), |decoded| decoded.bytes)
     }
 }

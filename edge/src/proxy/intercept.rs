@@ -24,10 +24,12 @@ use super::hold::{Hold, Judged};
 /// The request body (or its inspected beginning) that is given to every upstream tried.
 #[derive(Debug, Clone)]
 pub(crate) struct Replay {
-    /// Bytes already taken from the client, as the client sent them.
+    /// Bytes already taken from the client.
     pub(crate) bytes: Bytes,
     /// True if that was the whole body; otherwise the rest is still to be read.
     pub(crate) whole: bool,
+    /// True if `bytes` are not the client's but the same content without its coding.
+    pub(crate) recoded: bool,
 }
 
 /// The other end of an installed [`Intercept`].

@@ -18,7 +18,7 @@ pub(crate) mod stream;
 pub(crate) mod upstream;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -53,6 +53,8 @@ pub(crate) struct Context {
     route: Option<Arc<RouteState>>,
     /// Without it no upstream is chosen.
     permit: Option<Permit>,
+    /// When the server being tried was chosen.
+    sent: Option<Instant>,
     /// The server being tried.
     lease: Option<Lease>,
     /// A refusal found on the response, to be sent in its place.
@@ -88,10 +90,10 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         ctx: &mut Context,
     ) -> Result<Box<HttpPeer>> {
-        upstream::choose(ctx)
+        upstream::choose(session, ctx)
     }
 
     async fn upstream_request_filter(
@@ -183,6 +185,7 @@ impl Context {
             lease: None,
             refusal: None,
             forwarded: 0,
+            sent: None,
         }
     }
 }

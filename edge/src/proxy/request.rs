@@ -8,19 +8,23 @@ use bytes::Bytes;
 use edge_conn::gate;
 use edge_core::{Connection, Decision, Exchange, Head, Layer, Refusal, Verdict, Version};
 use http::header;
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use super::body::{CLIENT_GONE, Source};
 use super::intercept::Handle;
 use super::stream::{self, Upgrade};
-use super::{Context, answer};
+use super::{Context, answer, headers};
 use crate::assemble::Gateway;
 use crate::pipeline::{self, Admitted, Refused};
 
 /// Runs the pipeline; true if the request has been answered.
 pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bool> {
     let gateway = ctx.shared.gateway();
+    if session.is_http2() {
+        headers::join_cookies(session.req_header_mut())?;
+    }
     let (connection, head) = arrived(session);
     // In the context from the start: a request that is cut while it uploads is recorded, too.
     ctx.gateway = Some(gateway.clone());
@@ -36,20 +40,24 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bo
     let refused = match prepare(&gateway, session, exchange) {
         Ok(()) => {
             let mut body = Source::Client(session);
-            let inspection = &mut ctx.inspection;
-            let admitted = pipeline::admit(&gateway, exchange, &mut body, inspection, false);
+            let admitted = pipeline::admit(
+                &gateway,
+                exchange,
+                &mut body,
+                &mut ctx.inspection,
+                &mut ctx.route,
+                false,
+            );
             match admitted.await {
-                Ok(Admitted {
-                    permit,
-                    route,
-                    replay,
-                }) => {
+                Ok(Admitted { permit, replay }) => {
+                    if let Some(replay) = replay.as_ref().filter(|replay| replay.recoded) {
+                        without_coding(session.req_header_mut(), replay.bytes.len())?;
+                    }
                     if replay.is_some() {
                         ctx.intercept =
                             Some(Handle::install(&mut session.downstream_session, replay));
                     }
                     ctx.permit = Some(permit);
-                    ctx.route = Some(route);
                     None
                 }
                 Err(refused) => Some(refused),
@@ -79,6 +87,15 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bo
     Ok(true)
 }
 
+/// Describes a body whose content coding was undone.
+fn without_coding(request: &mut RequestHeader, length: usize) -> Result<()> {
+    request.remove_header(&header::CONTENT_ENCODING);
+    if request.headers.contains_key(header::CONTENT_LENGTH) {
+        request.insert_header(header::CONTENT_LENGTH, length)?;
+    }
+    Ok(())
+}
+
 /// Counts body bytes on their way to the upstream against the profile's limit.
 pub(super) fn count_body(body: Option<&Bytes>, ctx: &mut Context) -> Result<()> {
     let (Some(body), Some(route)) = (body, &ctx.route) else {
@@ -103,7 +120,9 @@ fn prepare(gateway: &Gateway, session: &mut Session, exchange: &Exchange) -> Res
         return Err(Refusal::new(400, "malformed request head"));
     };
     if head.version() == Version::Http2 {
-        gate::check(head, &gateway.head_limits())
+        let info = session.digest().and_then(edge_conn::connection);
+        let limits = info.map_or_else(|| gateway.head_limits(), |info| *info.head_limits());
+        gate::check(head, &limits)
             .map_err(|reason| Refusal::new(reason.status(), reason.name()))?;
         // pingora has no clock for clients that stop reading an HTTP/2 stream.
         session

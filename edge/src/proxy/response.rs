@@ -26,6 +26,7 @@ pub(super) fn inspect(
     ctx: &mut Context,
 ) -> Result<()> {
     succeeded(response, ctx);
+    waited(ctx);
     if response.status.is_informational() && response.status.as_u16() != 101 {
         return Ok(());
     }
@@ -44,6 +45,13 @@ pub(super) fn inspect(
         exchange.response_status = Some(response.status.as_u16());
     }
     Ok(())
+}
+
+/// Notes how long the server took to its first word.
+fn waited(ctx: &mut Context) {
+    if let (Some(sent), Some(exchange)) = (ctx.sent.take(), &mut ctx.exchange) {
+        exchange.timings.add(Layer::Upstream, sent.elapsed());
+    }
 }
 
 /// Asks the rules and carries out what they say.
@@ -115,11 +123,10 @@ fn hold(session: &mut Session, response: &ResponseHeader, limits: HoldLimits, ct
         .waf
         .as_ref()
         .map_or(Mode::Block, |waf| waf.mode);
-    let encoding = response
-        .headers
-        .get(header::CONTENT_ENCODING)
-        .map(|value| value.as_bytes().to_vec());
-    let decode = decode_limits(&route.profile.body);
+    let codings = response.headers.get_all(header::CONTENT_ENCODING);
+    let codings: Vec<&[u8]> = codings.iter().map(|value| value.as_bytes()).collect();
+    let encoding = (!codings.is_empty()).then(|| codings.join(&b','));
+    let decode = decode_limits(&route.profile.body, limits.bytes);
     let hold = Hold::new(inspection, mode, limits, decode, encoding);
     ctx.intercept
         .get_or_insert_with(|| Handle::install(&mut session.downstream_session, None))

@@ -2,7 +2,7 @@
 //!
 //! Protection is switched off by facts of the protocol and of the route, never by a header alone: a
 //! bogus `Upgrade` is taken off the request, and a `Content-Type` makes a gRPC call only over
-//! HTTP/2 towards an upstream that speaks HTTP/2.
+//! HTTP/2 towards an upstream whose configuration says `grpc: true`.
 
 use edge_core::{Head, Refusal, Version};
 
@@ -48,8 +48,8 @@ pub(crate) fn upgrade(head: &Head) -> Result<Upgrade, Refusal> {
     Ok(Upgrade::WebSocket)
 }
 
-/// True for a gRPC call that is answered by an HTTP/2 upstream: it may stream both ways at once,
-/// so only its head is inspected.
+/// True for a gRPC call to an upstream that the operator declared to be one: it may stream both ways
+/// at once, so only its head is inspected.
 pub(crate) fn is_grpc(head: &Head, route: &RouteState) -> bool {
     let grpc = |value: &[u8]| {
         let media = value
@@ -61,7 +61,7 @@ pub(crate) fn is_grpc(head: &Head, route: &RouteState) -> bool {
         media == b"application/grpc" || media.starts_with(b"application/grpc+")
     };
     head.version() == Version::Http2
-        && route.upstream.group.dial().http2
+        && route.upstream.grpc
         && head.method() == b"POST"
         && head
             .field("te")

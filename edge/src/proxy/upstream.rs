@@ -6,6 +6,7 @@
 
 use std::time::Instant;
 
+use edge_core::Permit;
 use pingora::http::Method;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
@@ -16,8 +17,8 @@ use crate::assemble::UpstreamState;
 use crate::upstreams::Lease;
 
 /// Picks a server of the route's group.
-pub(super) fn choose(ctx: &mut Context) -> Result<Box<HttpPeer>> {
-    let (Some(_permit), Some(route), Some(exchange)) = (&ctx.permit, &ctx.route, &mut ctx.exchange)
+pub(super) fn choose(session: &Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
+    let (Some(permit), Some(route), Some(exchange)) = (&ctx.permit, &ctx.route, &mut ctx.exchange)
     else {
         return Err(Error::explain(
             ErrorType::HTTPStatus(500),
@@ -33,7 +34,13 @@ pub(super) fn choose(ctx: &mut Context) -> Result<Box<HttpPeer>> {
     exchange.attempts += 1;
     exchange.upstream = Some(lease.address().to_string());
     ctx.forwarded = 0;
-    let peer = peer_for(&lease, &route.upstream);
+    ctx.sent = Some(Instant::now());
+    let mut peer = peer_for(permit, &lease, &route.upstream);
+    if session.as_downstream().is_upgrade_req() {
+        // A tunnel may be silent for long; the listener's `tunnel_idle` ends it.
+        peer.options.read_timeout = None;
+        peer.options.write_timeout = None;
+    }
     ctx.lease = Some(lease);
     Ok(Box::new(peer))
 }
@@ -97,7 +104,8 @@ pub(super) fn exchange_failed(
     error
 }
 
-fn peer_for(lease: &Lease, upstream: &UpstreamState) -> HttpPeer {
+/// The only place that names a server to pingora; whoever gets here has passed the pipeline.
+fn peer_for(_proof: &Permit, lease: &Lease, upstream: &UpstreamState) -> HttpPeer {
     let mut peer = HttpPeer::new(lease.address(), lease.tls(), lease.name().to_owned());
     let dial = upstream.group.dial();
     let options = &mut peer.options;

@@ -4,12 +4,13 @@
 //! profile's `on_fault`; nothing else of the pipeline knows of them.
 
 use bytes::Bytes;
+use edge_config::BodyLimits;
 use edge_core::{Exchange, Fault, Inspected, Refusal, Verdict};
 
 use super::waf::{FaultRule, Inspection};
 use crate::assemble::RouteState;
-use crate::proxy::body::Source;
-use crate::proxy::decode::{self, DecodeError, decode_limits};
+use crate::proxy::body::{Source, Taken};
+use crate::proxy::decode::{self, DecodeError, Decoded, decode_limits};
 use crate::proxy::intercept::Replay;
 use crate::proxy::stream;
 
@@ -52,18 +53,51 @@ pub(crate) async fn body(
     }
     let taken = source.take(limits).await?;
     exchange.bytes_in = taken.bytes.len() as u64;
-    let encodings = join(head.values("content-encoding"));
-    let plain = decode::decode(&encodings, &taken.bytes, taken.whole, decode_limits(limits))
-        .map_err(refusal_for)?;
-    let whole = taken.whole && plain.len() <= limits.inspect;
-    let bytes = plain.slice(..plain.len().min(limits.inspect));
+    let codings: Vec<&[u8]> = head.values("content-encoding").collect();
+    let plain = decoded(codings.join(&b','), &taken, limits).await?;
+    if plain.opaque && !plain.whole {
+        return Err(Refusal::new(
+            413,
+            "coded body longer than the inspected part",
+        ));
+    }
+    let whole = plain.whole && plain.bytes.len() <= limits.inspect;
+    exchange.truncated = !whole;
+    let bytes = plain.bytes.slice(..plain.bytes.len().min(limits.inspect));
+    let replayed = if plain.opaque {
+        plain.bytes
+    } else {
+        taken.bytes
+    };
     Ok(Looked {
         replay: Some(Replay {
-            bytes: taken.bytes,
+            bytes: replayed,
             whole: taken.whole,
+            recoded: plain.opaque,
         }),
         inspected: Some(Inspected { bytes, whole }),
     })
+}
+
+/// Undoes content codings, away from the event loop.
+async fn decoded(
+    encoding: Vec<u8>,
+    taken: &Taken,
+    limits: &BodyLimits,
+) -> Result<Decoded, Refusal> {
+    let (body, whole) = (taken.bytes.clone(), taken.whole);
+    if encoding.is_empty() {
+        return Ok(Decoded {
+            bytes: body,
+            whole,
+            opaque: false,
+        });
+    }
+    let bounds = decode_limits(limits, limits.inspect);
+    tokio::task::spawn_blocking(move || decode::decode(&encoding, &body, whole, bounds))
+        .await
+        .map_err(|_| Refusal::new(500, "the decoder failed"))?
+        .map_err(refusal_for)
 }
 
 /// Phase 2.
@@ -105,15 +139,4 @@ fn refusal_for(error: DecodeError) -> Refusal {
         DecodeError::Malformed => Refusal::new(400, "body does not match its content coding"),
         DecodeError::TooLarge => Refusal::new(413, "decoded body is too large"),
     }
-}
-
-fn join<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
-    let mut joined = Vec::new();
-    for value in values {
-        if !joined.is_empty() {
-            joined.push(b',');
-        }
-        joined.extend_from_slice(value);
-    }
-    joined
 }

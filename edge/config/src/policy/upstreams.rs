@@ -18,6 +18,7 @@ pub struct Upstream {
     servers: Vec<Server>,
     balance: Balance,
     protocol: Protocol,
+    grpc: bool,
     host_header: HostHeader,
     timeouts: Timeouts,
     retries: Retries,
@@ -107,6 +108,12 @@ impl Upstream {
     #[must_use]
     pub const fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// Whether gRPC calls pass as streams, with only their heads inspected.
+    #[must_use]
+    pub const fn grpc(&self) -> bool {
+        self.grpc
     }
 
     /// The `Host` its servers see.
@@ -199,11 +206,17 @@ fn upstream(
             "expected a share such as `20%`",
         );
     }
+    if spec.grpc && spec.protocol != Protocol::H2c {
+        complaints
+            .error(path.key("grpc"), "gRPC needs `protocol: h2c`")
+            .help("calls are streams of HTTP/2; over HTTP/1.1 they cannot pass");
+    }
     Upstream {
         name,
         servers,
         balance: spec.balance,
         protocol: spec.protocol,
+        grpc: spec.grpc,
         host_header: spec.host,
         timeouts: Timeouts {
             connect: timeouts.connect.0,

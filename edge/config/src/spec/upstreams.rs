@@ -18,6 +18,10 @@ pub(crate) struct UpstreamSpec {
     /// What the servers speak.
     #[serde(default)]
     pub(crate) protocol: Protocol,
+    /// Pass gRPC calls over HTTP/2 through as streams, both ways at once: only their heads are
+    /// inspected. Needs `protocol: h2c`.
+    #[serde(default)]
+    pub(crate) grpc: bool,
     /// The `Host` header the servers see: `preserve` (the client's) or `server` (the server's own name).
     #[serde(default)]
     pub(crate) host: HostHeader,
