@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use harness::gateway::palisade;
 use harness::{corpus, skipped, workspace};
+use serde_json::Value;
 
 const VARIABLES: [(&str, &str); 2] = [
     ("LISTEN", "127.0.0.1:0"),
@@ -161,6 +162,87 @@ fn every_example_passes_check() {
             "examples-with-crs",
             &format!("{left_out:?}: set CRS_DIR to an OWASP CRS checkout"),
         );
+    }
+}
+
+#[test]
+fn every_key_of_the_schema_stands_in_the_full_example() {
+    let schema = fs::read_to_string(workspace().join("docs/palisade.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let example = fs::read_to_string(workspace().join("deploy/examples/full.yaml")).unwrap();
+    let example: Value = serde_norway::from_str(&with_commented_keys(&example)).unwrap();
+    let mut comparison = Comparison {
+        root: &schema,
+        keys: 0,
+        missing: Vec::new(),
+    };
+    comparison.compare(&schema, &[&example], "");
+    let Comparison { keys, missing, .. } = comparison;
+    assert!(keys > 60, "only {keys} keys were found in the schema");
+    assert!(
+        missing.is_empty(),
+        "full.yaml lacks:\n{}",
+        missing.join("\n")
+    );
+}
+
+/// Comments that are a key and its value count: what needs a value of the reader's is written so.
+fn with_commented_keys(yaml: &str) -> String {
+    let line = |line: &str| {
+        let text = line.trim_start();
+        let (indent, commented) = (line.len() - text.len(), text.strip_prefix("# "));
+        let commented = commented.filter(|text| {
+            let key = text.split_once(": ").map(|(key, _)| key);
+            key.is_some_and(|key| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        });
+        commented.map_or(line.to_owned(), |text| " ".repeat(indent) + text)
+    };
+    yaml.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A schema beside an instance of it.
+struct Comparison<'a> {
+    root: &'a Value,
+    keys: usize,
+    missing: Vec<String>,
+}
+
+impl Comparison<'_> {
+    /// Notes the keys that `schema` has and none of `values`, all of which stand where it does.
+    fn compare(&mut self, schema: &Value, values: &[&Value], path: &str) {
+        let target = schema["$ref"]
+            .as_str()
+            .and_then(|name| name.strip_prefix('#'));
+        if let Some(target) = target.and_then(|pointer| self.root.pointer(pointer)) {
+            self.compare(&target.clone(), values, path);
+        }
+        for (key, below) in schema["properties"].as_object().into_iter().flatten() {
+            self.keys += 1;
+            let path = format!("{path}.{key}");
+            let inner: Vec<&Value> = values.iter().filter_map(|value| value.get(key)).collect();
+            if inner.is_empty() {
+                self.missing.push(path);
+            } else {
+                self.compare(below, &inner, &path);
+            }
+        }
+        for variants in ["anyOf", "oneOf"] {
+            for variant in schema[variants].as_array().into_iter().flatten() {
+                self.compare(variant, values, path);
+            }
+        }
+        let items: Vec<&Value> = values
+            .iter()
+            .filter_map(|v| v.as_array())
+            .flatten()
+            .collect();
+        let members = values.iter().filter_map(|v| v.as_object());
+        let members: Vec<&Value> = members.flat_map(|map| map.values()).collect();
+        for (below, inner) in [("items", items), ("additionalProperties", members)] {
+            if schema[below].is_object() {
+                self.compare(&schema[below], &inner, &format!("{path}[]"));
+            }
+        }
     }
 }
 

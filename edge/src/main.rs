@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => commands::run::run(args),
         Command::Check(args) => commands::check::check(&args),
-        Command::Explain(args) => commands::explain::explain(&args),
+        Command::Explain(args) => Ok(commands::explain::explain(&args)),
         Command::Schema(args) => commands::schema::print(&args),
         Command::Demo(args) => commands::demo::run(&args),
     };

@@ -65,10 +65,12 @@ pub(crate) async fn admit(
     let Looked { replay, inspected } = settle_body(exchange, looked)?;
 
     // Rules of phase 2 on the parsed body; also without a body, as SecLang asks.
-    let started = Instant::now();
-    let verdict = inspect::judge(inspection, exchange, inspected).await;
-    exchange.timings.add(Layer::Waf, started.elapsed());
-    settle(exchange, Layer::Waf, verdict)?;
+    if inspection.is_some() {
+        let started = Instant::now();
+        let verdict = inspect::judge(inspection, exchange, inspected).await;
+        exchange.timings.add(Layer::Waf, started.elapsed());
+        settle(exchange, Layer::Waf, verdict)?;
+    }
 
     // (Authentication and guardrails stand here: they may look at a body that is known to be sane.)
 
@@ -112,7 +114,8 @@ fn settle_body(
     looked.map_err(|refusal| refuse(exchange, Layer::Body, refusal))
 }
 
-fn refuse(exchange: &mut Exchange, layer: Layer, refusal: Refusal) -> Refused {
+/// Writes a refusal into the exchange.
+pub(crate) fn refuse(exchange: &mut Exchange, layer: Layer, refusal: Refusal) -> Refused {
     exchange.decision = Some(Decision {
         layer,
         verdict: Verdict::Respond(refusal.clone()),

@@ -85,6 +85,11 @@ fn explain_shows_the_rule_the_variable_and_the_score() {
         );
     }
     assert!(!said.out.contains('\x1b'), "no colours without a terminal");
+    assert!(
+        !said.out.contains("1\\' UNION"),
+        "steps and variables are written in one way:\n{}",
+        said.out
+    );
 
     let said = palisade(
         &["explain", "--json", "--config", &example("waf"), "-"],
@@ -120,6 +125,100 @@ fn explain_shows_what_the_gate_refuses() {
         "{}",
         said.out
     );
+}
+
+#[test]
+fn explain_reads_a_body_as_run_reads_it() {
+    let head = "POST /comment HTTP/1.1\r\nHost: app.example.com\r\nUser-Agent: Mozilla/5.0\r\nAccept: */*\r\nContent-Type: application/x-www-form-urlencoded\r\n";
+    let hostile = "a=1' UNION SELECT password FROM users--";
+    let (first, second) = hostile.split_at(9);
+    let chunked = |first: &str, second: &str| {
+        format!(
+            "{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n",
+            first.len(),
+            second.len()
+        )
+    };
+    let length =
+        |length: usize, body: &str| format!("{head}Content-Length: {length}\r\n\r\n{body}");
+    for (request, code, word) in [
+        (chunked("a=garden", "+chairs"), 0, "would reach"),
+        (chunked(first, second), 1, "ARGS:a"),
+        (
+            chunked("a=1", "b").replace("\r\n0\r\n", "\n0\r\n"),
+            1,
+            "chunked",
+        ),
+        (
+            length(3, &format!("a=1{hostile}")),
+            0,
+            "belong to the next one",
+        ),
+        (length(99, "a=1"), 1, "incomplete_body"),
+    ] {
+        let said = palisade(
+            &["explain", "--config", &example("waf"), "-"],
+            &VARIABLES,
+            request.as_bytes(),
+        );
+        assert_eq!(said.code, code, "{request}\n{}{}", said.out, said.err);
+        assert!(
+            said.out.contains(word),
+            "{word} is missing in:\n{}",
+            said.out
+        );
+    }
+}
+
+#[test]
+fn explain_refuses_what_the_gate_refuses_of_an_upgrade() {
+    let handshake = "GET /chat HTTP/1.1\r\nHost: a\r\nUser-Agent: Mozilla/5.0\r\nAccept: */*\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (rest, code, word) in [
+        ("\r\n", 0, "frames are not inspected"),
+        ("Content-Length: 3\r\n\r\nabc", 1, "with a body"),
+    ] {
+        let said = palisade(
+            &["explain", "--config", &example("waf"), "-"],
+            &VARIABLES,
+            format!("{handshake}{rest}").as_bytes(),
+        );
+        assert_eq!(said.code, code, "{}{}", said.out, said.err);
+        assert!(
+            said.out.contains(word),
+            "{word} is missing in:\n{}",
+            said.out
+        );
+    }
+}
+
+#[test]
+fn explain_says_that_the_firewall_is_off_where_it_is() {
+    let said = palisade(
+        &["explain", "--config", &example("plain"), "-"],
+        &VARIABLES,
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    );
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    let waf = said.out.lines().find(|line| line.starts_with("waf"));
+    assert!(
+        waf.is_some_and(|line| line.ends_with("off")),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
+fn explain_tells_a_refusal_from_an_error_by_its_exit_code() {
+    let missing = palisade(&["explain", "--config", "/nonexistent.yaml", "-"], &[], b"");
+    let unset = palisade(&["explain", "--config", &example("plain"), "-"], &[], b"");
+    let unread = palisade(
+        &["explain", "--config", &example("plain"), "/nonexistent"],
+        &VARIABLES,
+        b"",
+    );
+    assert_eq!((missing.code, unset.code, unread.code), (2, 2, 2));
+    let help = palisade(&["explain", "--help"], &[], b"").out;
+    assert!(help.contains("Exit codes"), "{help}");
 }
 
 /// What README promises: no file, one command.

@@ -3,6 +3,8 @@
 //! Pure counting: given bytes from the wire it says how many belong to the request. Bytes beyond are
 //! the next request's and must never be handed to whoever reads this one.
 
+use bytes::Bytes;
+
 use crate::chunked::{ChunkError, Chunked};
 use crate::gate::Framing;
 
@@ -52,6 +54,24 @@ impl BodyFault {
             Self::Deadline => "body_timeout",
             Self::TooSlow => "slow_body",
         }
+    }
+}
+
+/// The content at the start of `bytes`, freed from its framing, and how many bytes it took there.
+///
+/// # Errors
+/// If the bytes are not what the framing promised, or end before the content does.
+pub fn content(framing: Framing, bytes: &Bytes) -> Result<(Bytes, usize), BodyFault> {
+    let mut body = Body::new(framing);
+    let mut data = Vec::new();
+    let taken = match &mut body {
+        Body::Chunked(chunked) => chunked.read(bytes, |piece| data.extend_from_slice(piece))?,
+        Body::Length(_) => body.advance(bytes)?,
+    };
+    match body {
+        _ if !body.is_done() => Err(BodyFault::Incomplete),
+        Body::Length(_) => Ok((bytes.slice(..taken), taken)),
+        Body::Chunked(_) => Ok((data.into(), taken)),
     }
 }
 
@@ -106,5 +126,32 @@ mod tests {
         assert!(body.is_done());
         assert_eq!(body.advance(b"GET /"), Ok(0));
         assert!(Body::new(Framing::None).is_done());
+    }
+
+    #[test]
+    fn a_content_is_freed_from_its_framing_and_cut_to_it() {
+        let take = |framing, bytes| content(framing, &Bytes::from_static(bytes));
+        let abc = Bytes::from_static(b"abc");
+        let chunked = b"2;x=y\r\nab\r\n1\r\nc\r\n0\r\nA: b\r\n\r\nGET /";
+        assert_eq!(
+            take(Framing::Chunked, chunked),
+            Ok((abc.clone(), chunked.len() - 5))
+        );
+        assert_eq!(take(Framing::Length(3), b"abcGET /"), Ok((abc, 3)));
+        assert_eq!(take(Framing::None, b"abc"), Ok((Bytes::new(), 0)));
+    }
+
+    #[test]
+    fn a_content_that_ends_early_or_breaks_its_framing_is_refused() {
+        let take = |framing, bytes| content(framing, &Bytes::from_static(bytes));
+        assert_eq!(take(Framing::Length(4), b"abc"), Err(BodyFault::Incomplete));
+        assert_eq!(
+            take(Framing::Chunked, b"3\r\nabc\r\n"),
+            Err(BodyFault::Incomplete)
+        );
+        assert_eq!(
+            take(Framing::Chunked, b"3\nabc\n0\n\n"),
+            Err(BodyFault::Chunked(ChunkError::LineEnd))
+        );
     }
 }

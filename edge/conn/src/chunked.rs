@@ -1,6 +1,6 @@
 //! The chunked transfer coding, RFC 9112 section 7.1, checked byte by byte.
 //!
-//! A validator, not a decoder: it says where the content ends and stops at the first byte that two
+//! It says where the content ends, which bytes of it are data, and stops at the first byte that two
 //! readers could take differently (bare LF, blanks around the size, control bytes or escapes in an
 //! extension, a trailer that frames or routes). It never looks past the end of the content, keeps
 //! no bytes, and every count in it is bounded.
@@ -120,6 +120,14 @@ impl Chunked {
     /// # Errors
     /// At the first byte that is not strict; the validator must not be used afterwards.
     pub fn advance(&mut self, bytes: &[u8]) -> Result<usize, ChunkError> {
+        self.read(bytes, |_| ())
+    }
+
+    /// Like [`advance`](Self::advance), and hands over the data without its framing.
+    ///
+    /// # Errors
+    /// As for [`advance`](Self::advance).
+    pub fn read(&mut self, bytes: &[u8], mut data: impl FnMut(&[u8])) -> Result<usize, ChunkError> {
         let mut at = 0;
         while self.state != State::Done {
             let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) else {
@@ -129,6 +137,7 @@ impl Chunked {
                 let here = usize::try_from(self.left)
                     .unwrap_or(usize::MAX)
                     .min(rest.len());
+                data(rest.get(..here).unwrap_or_default());
                 self.left -= here as u64;
                 at += here;
                 if self.left == 0 {

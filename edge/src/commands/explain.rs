@@ -1,6 +1,6 @@
 //! `palisade explain`: one raw request through the pipeline, and why it ended as it did.
 //!
-//! Takes exactly the way `run` takes (gate, route, body, rules); only the upstream is missing.
+//! Takes exactly the way `run` takes (gate, framing, route, body, rules); only the upstream is missing.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
@@ -10,7 +10,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use bytes::Bytes;
 use clap::Args;
 use edge_audit::Metrics;
 use edge_core::{Connection, Decision, Exchange, Layer, Refusal, RequestId, Verdict};
@@ -18,16 +17,23 @@ use waf_rules::Match;
 
 use super::VERSION;
 use crate::assemble::{self, Gateway};
-use crate::pipeline::{self, Refused};
+use crate::pipeline;
 use crate::proxy::body::Source;
+use crate::proxy::request::prepare;
+use crate::proxy::stream::Upgrade;
+use crate::stages::waf::Inspection;
+use request::Received;
 
 mod print;
+mod request;
 
 /// Explain what the gateway would do with one request.
 ///
-/// REQUEST is a file with a raw HTTP/1 request (head, empty line, body), or - for standard input.
-/// Lines may end in LF; a missing Content-Length is taken from what follows the head.
+/// REQUEST is a file with a raw HTTP/1 request (head, empty line, body), or - for standard input. It
+/// is read as a listener reads it, with one courtesy: if the first line ends in LF alone, the head may
+/// have such line ends throughout, and a missing Content-Length is taken from what follows it.
 #[derive(Args)]
+#[command(after_help = EXIT_CODES)]
 pub(crate) struct ExplainArgs {
     /// The configuration file.
     #[arg(long, short, value_name = "FILE", env = "PALISADE_CONFIG")]
@@ -43,10 +49,23 @@ pub(crate) struct ExplainArgs {
     request: PathBuf,
 }
 
-/// Runs the command; exit code 0 if the request would be admitted, 1 if not.
-pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
+/// Runs the command; the exit code tells what would happen, see [`EXIT_CODES`].
+pub(crate) fn explain(args: &ExplainArgs) -> ExitCode {
+    match attempt(args) {
+        Ok(Some(true)) => ExitCode::SUCCESS,
+        Ok(Some(false)) => ExitCode::FAILURE,
+        Ok(None) => ExitCode::from(ERROR),
+        Err(error) => {
+            super::report(&error);
+            ExitCode::from(ERROR)
+        }
+    }
+}
+
+/// Whether the request would be admitted; `None` if the configuration has mistakes, which were shown.
+fn attempt(args: &ExplainArgs) -> anyhow::Result<Option<bool>> {
     let Some(loaded) = super::load(&args.config) else {
-        return Ok(ExitCode::FAILURE);
+        return Ok(None);
     };
     let assembled = match assemble::assemble(
         Arc::new(loaded.policy),
@@ -56,7 +75,7 @@ pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         Ok(assembled) => assembled,
         Err(mistakes) => {
             super::show(&mistakes);
-            return Ok(ExitCode::FAILURE);
+            return Ok(None);
         }
     };
     let raw = read_request(&args.request)?;
@@ -71,11 +90,7 @@ pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         print::text(&mut out, &story, io::stdout().is_terminal())?;
     }
     out.flush()?;
-    Ok(if story.admitted {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(Some(story.admitted))
 }
 
 /// What happened to the request.
@@ -85,6 +100,8 @@ struct Story {
     matches: Vec<Match>,
     /// Layers with what they said, in order.
     layers: Vec<(Layer, String)>,
+    /// What was read in another way than its author may think.
+    notes: Vec<String>,
 }
 
 async fn tell(gateway: &Gateway, client: IpAddr, raw: &[u8]) -> Story {
@@ -94,70 +111,99 @@ async fn tell(gateway: &Gateway, client: IpAddr, raw: &[u8]) -> Story {
         client: address,
         local: SocketAddr::from(([127, 0, 0, 1], 80)),
     });
-    let (head, body) = split(raw);
     let mut exchange = Exchange::new(RequestId::new(0), connection, None);
-    let head = match edge_conn::gate::admit(head, &gateway.head_limits()) {
-        Ok(admitted) => admitted.head,
-        Err((reason, _)) => {
-            let (status, reason) = (reason.status(), reason.name());
-            let refusal = Refusal::new(status, reason);
-            exchange.decision = Some(Decision {
-                layer: Layer::Gate,
-                verdict: Verdict::Respond(refusal),
-                enforced: true,
-            });
-            let layers = vec![(Layer::Gate, format!("refused with {status}: {reason}"))];
-            return Story {
-                exchange,
-                admitted: false,
-                matches: Vec::new(),
-                layers,
-            };
+    let mut inspection = None;
+    let mut notes = Vec::new();
+    let admitted = match request::receive(raw, &gateway.head_limits()) {
+        Err((reason, head)) => {
+            exchange.head = head;
+            let refusal = Refusal::new(reason.status(), reason.name());
+            let _ = pipeline::refuse(&mut exchange, Layer::Gate, refusal);
+            false
+        }
+        Ok(received) => {
+            exchange.client = gateway.client(address, &received.head);
+            exchange.head = Some(received.head.clone());
+            admit(
+                gateway,
+                &mut exchange,
+                received,
+                &mut inspection,
+                &mut notes,
+            )
+            .await
         }
     };
-    exchange.client = gateway.client(address, &head);
-    exchange.head = Some(head);
-    let mut inspection = None;
-    let mut source = Source::Given(body);
-    let admitted = pipeline::admit(
-        gateway,
-        &mut exchange,
-        &mut source,
-        &mut inspection,
-        &mut None,
-        true,
-    )
-    .await;
     let matches = inspection
-        .map(|i| i.finish(&mut exchange))
+        .map(|inspection| inspection.finish(&mut exchange))
         .unwrap_or_default();
-    let layers = layers(&exchange, admitted.as_ref().err());
     Story {
-        admitted: admitted.is_ok(),
+        admitted,
+        layers: layers(&exchange, admitted),
         exchange,
         matches,
-        layers,
+        notes,
     }
 }
 
-/// Each layer's verdict in words: all before the refusing one let the request pass.
-fn layers(exchange: &Exchange, refused: Option<&Refused>) -> Vec<(Layer, String)> {
-    let mut told = vec![(Layer::Gate, "passed".to_owned())];
+/// The way from the gate to the permit.
+async fn admit(
+    gateway: &Gateway,
+    exchange: &mut Exchange,
+    received: Received,
+    inspection: &mut Option<Inspection>,
+    notes: &mut Vec<String>,
+) -> bool {
+    if received.beyond > 0 {
+        notes.push(format!(
+            "{} bytes after the request belong to the next one",
+            received.beyond
+        ));
+    }
+    match prepare(&gateway.head_limits(), exchange) {
+        Ok(Upgrade::None) => {}
+        Ok(Upgrade::Bogus) => notes.push("Upgrade is ignored: no WebSocket handshake".to_owned()),
+        Ok(Upgrade::WebSocket) => {
+            notes.push("a WebSocket: frames are not inspected after the handshake".to_owned());
+        }
+        Err(refusal) => {
+            let _ = pipeline::refuse(exchange, Layer::Gate, refusal);
+            return false;
+        }
+    }
+    let mut source = Source::Given(received.content);
+    let mut route = None;
+    let admitted =
+        pipeline::admit(gateway, exchange, &mut source, inspection, &mut route, true).await;
+    let (Ok(_), Some(route)) = (admitted, route) else {
+        return false;
+    };
+    // A body that no layer wanted is read on its way to the upstream, and its bounds hold there.
+    match source.take(&route.profile.body).await {
+        Ok(_) => true,
+        Err(refusal) => {
+            let _ = pipeline::refuse(exchange, Layer::Body, refusal);
+            false
+        }
+    }
+}
+
+/// Each layer's verdict in words, up to the one that refused.
+fn layers(exchange: &Exchange, admitted: bool) -> Vec<(Layer, String)> {
+    let mut told = Vec::new();
     let decided = exchange.decision.as_ref();
-    for layer in [Layer::Route, Layer::Body, Layer::Waf] {
-        let verdict = match decided {
-            Some(decision) if decision.layer == layer => words(decision),
-            _ => match (layer, &exchange.route) {
-                (Layer::Route, Some(route)) => format!("route {route}"),
-                (Layer::Waf, _) if exchange.timings.iter().all(|(ran, _)| ran != Layer::Waf) => {
-                    "off".to_owned()
-                }
-                _ => "passed".to_owned(),
-            },
+    let ran = |layer| exchange.timings.iter().any(|(ran, _)| ran == layer);
+    for layer in [Layer::Gate, Layer::Route, Layer::Body, Layer::Waf] {
+        let decision = decided.filter(|decision| decision.layer == layer);
+        let verdict = match (decision, layer, &exchange.route) {
+            (Some(decision), ..) => words(decision),
+            (None, Layer::Route, Some(route)) => format!("route {route}"),
+            (None, Layer::Waf, _) if !ran(layer) => "off".to_owned(),
+            (None, Layer::Body, _) if !ran(layer) => "not read".to_owned(),
+            _ => "passed".to_owned(),
         };
-        let last = refused.is_some() && decided.is_some_and(|decision| decision.layer == layer);
         told.push((layer, verdict));
-        if last {
+        if decision.is_some() && !admitted {
             break;
         }
     }
@@ -202,58 +248,14 @@ impl<R: Read> ReadBounded for io::Take<R> {
     }
 }
 
-/// Splits head and body; a head with bare LF line ends is written as a client would send it.
-fn split(raw: &[u8]) -> (Bytes, Bytes) {
-    if let Some(end) = find(raw, b"\r\n\r\n") {
-        let (head, body) = raw.split_at(end + 4);
-        return (Bytes::copy_from_slice(head), Bytes::copy_from_slice(body));
-    }
-    let (head, body) = match find(raw, b"\n\n") {
-        Some(end) => raw.split_at(end + 2),
-        None => (raw, &[][..]),
-    };
-    let mut lines = Vec::with_capacity(head.len() + 32);
-    for line in head.split(|byte| *byte == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() {
-            break;
-        }
-        lines.extend_from_slice(line);
-        lines.extend_from_slice(b"\r\n");
-    }
-    if !body.is_empty() && find(&lines.to_ascii_lowercase(), b"content-length:").is_none() {
-        lines.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
-    }
-    lines.extend_from_slice(b"\r\n");
-    (lines.into(), Bytes::copy_from_slice(body))
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
-}
-
 /// 16 MiB: more than any profile inspects.
 const MAX_REQUEST: u64 = 16 << 20;
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Not 1: that is a refused request.
+const ERROR: u8 = 2;
 
-    #[test]
-    fn a_head_typed_with_plain_line_feeds_is_written_as_clients_send_it() {
-        let (head, body) = split(b"POST / HTTP/1.1\nHost: a\n\nx=1");
-        assert_eq!(
-            head,
-            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"
-        );
-        assert_eq!(body, "x=1");
-    }
-
-    #[test]
-    fn a_head_as_clients_send_it_is_left_alone() {
-        let raw = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-        assert_eq!(split(raw), (Bytes::from_static(raw), Bytes::new()));
-    }
-}
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  the request would reach the upstream
+  1  it would be refused
+  2  nothing can be said: a mistake in the configuration or in the command";

@@ -5,6 +5,7 @@
 
 use bytes::{Bytes, BytesMut};
 use edge_config::BodyLimits;
+use edge_conn::BodyFault;
 use edge_core::Refusal;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType};
@@ -14,8 +15,8 @@ use tokio::time::{Instant, timeout_at};
 pub(crate) enum Source<'a> {
     /// A client connection.
     Client(&'a mut Session),
-    /// Bytes at hand, for `explain`.
-    Given(Bytes),
+    /// Bytes at hand, freed from their framing, for `explain`; or what is wrong with the framing.
+    Given(Result<Bytes, BodyFault>),
 }
 
 /// What was taken: the body or its inspected beginning, as the client sent it.
@@ -32,7 +33,7 @@ impl Source<'_> {
     pub(crate) fn is_empty(&mut self) -> bool {
         match self {
             Self::Client(session) => session.as_mut().is_body_empty(),
-            Self::Given(bytes) => bytes.is_empty(),
+            Self::Given(content) => content.as_ref().is_ok_and(Bytes::is_empty),
         }
     }
 
@@ -45,13 +46,22 @@ impl Source<'_> {
     /// Takes the inspected part.
     pub(crate) async fn take(&mut self, limits: &BodyLimits) -> Result<Taken, Refusal> {
         match self {
-            Self::Given(bytes) => Ok(Taken {
-                bytes: bytes.clone(),
-                whole: true,
-            }),
+            Self::Given(content) => given(content, limits),
             Self::Client(session) => read(session, limits).await,
         }
     }
+}
+
+fn given(content: &Result<Bytes, BodyFault>, limits: &BodyLimits) -> Result<Taken, Refusal> {
+    let content = content.as_ref().map_err(|fault| refusal_of(*fault))?;
+    if limits.limit > 0 && content.len() as u64 > limits.limit {
+        return Err(Refusal::new(413, "body longer than accepted"));
+    }
+    let taken = content.len().min(limits.inspect.saturating_add(1));
+    Ok(Taken {
+        bytes: content.slice(..taken),
+        whole: taken == content.len(),
+    })
 }
 
 async fn read(session: &mut Session, limits: &BodyLimits) -> Result<Taken, Refusal> {
@@ -108,7 +118,7 @@ async fn go_ahead(session: &mut Session) -> Result<(), Refusal> {
 /// What a failed read of the body means for the client.
 pub(crate) fn refusal_for(error: &Error) -> Refusal {
     if let Some(fault) = edge_conn::body_fault(error) {
-        return Refusal::new(fault.status(), fault.name());
+        return refusal_of(fault);
     }
     match error.etype() {
         ErrorType::ReadTimedout => Refusal::new(408, "request body too slow"),
@@ -118,6 +128,10 @@ pub(crate) fn refusal_for(error: &Error) -> Refusal {
         }
         _ => Refusal::new(400, "malformed request body"),
     }
+}
+
+fn refusal_of(fault: BodyFault) -> Refusal {
+    Refusal::new(fault.status(), fault.name())
 }
 
 /// Recorded, never sent: the client left before its request was complete (nginx's number).

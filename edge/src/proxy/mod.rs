@@ -182,10 +182,10 @@ impl Context {
             intercept: None,
             route: None,
             permit: None,
+            sent: None,
             lease: None,
             refusal: None,
             forwarded: 0,
-            sent: None,
         }
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use edge_conn::gate;
-use edge_core::{Connection, Decision, Exchange, Head, Layer, Refusal, Verdict, Version};
+use edge_conn::gate::{self, HeadLimits};
+use edge_core::{Connection, Exchange, Head, Layer, Refusal, Version};
 use http::header;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
@@ -16,7 +16,6 @@ use super::body::{CLIENT_GONE, Source};
 use super::intercept::Handle;
 use super::stream::{self, Upgrade};
 use super::{Context, answer, headers};
-use crate::assemble::Gateway;
 use crate::pipeline::{self, Admitted, Refused};
 
 /// Runs the pipeline; true if the request has been answered.
@@ -36,18 +35,15 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bo
     if let Some(head) = &exchange.head {
         exchange.client = gateway.client(exchange.connection.client, head);
     }
+    let info = session.digest().and_then(edge_conn::connection);
+    let limits = info.map_or_else(|| gateway.head_limits(), |info| *info.head_limits());
     let id = exchange.id;
-    let refused = match prepare(&gateway, session, exchange) {
-        Ok(()) => {
+    let refused = match prepare(&limits, exchange) {
+        Ok(upgrade) => {
+            fit(session, exchange, &upgrade);
             let mut body = Source::Client(session);
-            let admitted = pipeline::admit(
-                &gateway,
-                exchange,
-                &mut body,
-                &mut ctx.inspection,
-                &mut ctx.route,
-                false,
-            );
+            let (inspection, route) = (&mut ctx.inspection, &mut ctx.route);
+            let admitted = pipeline::admit(&gateway, exchange, &mut body, inspection, route, false);
             match admitted.await {
                 Ok(Admitted { permit, replay }) => {
                     if let Some(replay) = replay.as_ref().filter(|replay| replay.recoded) {
@@ -63,14 +59,7 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bo
                 Err(refused) => Some(refused),
             }
         }
-        Err(refusal) => {
-            exchange.decision = Some(Decision {
-                layer: Layer::Gate,
-                verdict: Verdict::Respond(refusal.clone()),
-                enforced: true,
-            });
-            Some(Refused::Respond(refusal))
-        }
+        Err(refusal) => Some(pipeline::refuse(exchange, Layer::Gate, refusal)),
     };
     let Some(refused) = refused else {
         return Ok(false);
@@ -113,26 +102,33 @@ pub(super) fn count_body(body: Option<&Bytes>, ctx: &mut Context) -> Result<()> 
     Ok(())
 }
 
-/// What must hold before the pipeline: an HTTP/2 head that reads as one HTTP/1 head, and no bogus
-/// `Upgrade`.
-fn prepare(gateway: &Gateway, session: &mut Session, exchange: &Exchange) -> Result<(), Refusal> {
+/// What must hold before the pipeline, for `run` and `explain` alike: an HTTP/2 head reads as one
+/// HTTP/1 head, and a WebSocket handshake has no body.
+///
+/// # Errors
+/// The refusal of the gate.
+pub(crate) fn prepare(limits: &HeadLimits, exchange: &Exchange) -> Result<Upgrade, Refusal> {
     let Some(head) = &exchange.head else {
         return Err(Refusal::new(400, "malformed request head"));
     };
     if head.version() == Version::Http2 {
-        let info = session.digest().and_then(edge_conn::connection);
-        let limits = info.map_or_else(|| gateway.head_limits(), |info| *info.head_limits());
-        gate::check(head, &limits)
-            .map_err(|reason| Refusal::new(reason.status(), reason.name()))?;
+        gate::check(head, limits).map_err(|reason| Refusal::new(reason.status(), reason.name()))?;
+    }
+    stream::upgrade(head)
+}
+
+/// Makes pingora see the request as it was judged, and gives it the clock it lacks.
+fn fit(session: &mut Session, exchange: &Exchange, upgrade: &Upgrade) {
+    if *upgrade == Upgrade::Bogus {
+        session.req_header_mut().remove_header(&header::UPGRADE);
+    }
+    let version = exchange.head.as_ref().map(Head::version);
+    if version == Some(Version::Http2) {
         // pingora has no clock for clients that stop reading an HTTP/2 stream.
         session
             .downstream_session
             .set_write_timeout(Some(HTTP2_WRITE_PATIENCE));
     }
-    if stream::upgrade(head)? == Upgrade::Bogus {
-        session.req_header_mut().remove_header(&header::UPGRADE);
-    }
-    Ok(())
 }
 
 /// What our accept loop knows of the connection, and the head as it arrived; HTTP/2 heads are put

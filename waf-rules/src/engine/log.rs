@@ -97,7 +97,7 @@ fn steps(rules: &RuleSet, state: &State, pipeline: u32, hit: &Hit) -> Vec<Step> 
             std::mem::swap(&mut value, &mut out);
             Step {
                 transformation: transformation.name(),
-                value: value.get(..VALUE).unwrap_or(&value).to_vec(),
+                value: printable(&value, VALUE),
             }
         })
         .collect()

@@ -73,6 +73,6 @@ pub struct Match {
 pub struct Step {
     /// Name of the transformation.
     pub transformation: &'static str,
-    /// The value after it.
-    pub value: Vec<u8>,
+    /// The value after it, written as [`Match::value`] is.
+    pub value: String,
 }

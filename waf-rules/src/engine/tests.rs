@@ -376,8 +376,8 @@ fn a_traced_match_shows_every_step() {
     let steps = transaction.finish_all().remove(0).steps;
     assert_eq!(steps.len(), 2);
     assert_eq!(steps[0].transformation, "urlDecode");
-    assert_eq!(steps[0].value, b"EVIL");
-    assert_eq!(steps[1].value, b"evil");
+    assert_eq!(steps[0].value, "EVIL");
+    assert_eq!(steps[1].value, "evil");
 }
 
 #[test]

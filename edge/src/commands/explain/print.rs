@@ -23,6 +23,9 @@ pub(super) fn text(out: &mut impl Write, story: &Story, colour: bool) -> io::Res
     if let Some(score) = story.exchange.score {
         writeln!(out, "{:<8} {score}", "score")?;
     }
+    for note in &story.notes {
+        writeln!(out, "{:<8} {}", "note", paint.with(YELLOW, note))?;
+    }
     for matched in &story.matches {
         rule(out, matched, paint)?;
     }
@@ -47,13 +50,8 @@ fn rule(out: &mut impl Write, matched: &Match, paint: Paint) -> io::Result<()> {
     )?;
     writeln!(out, "  variable  {} = {}", matched.variable, matched.value)?;
     for step in &matched.steps {
-        let value = step.value.escape_ascii().to_string();
-        writeln!(
-            out,
-            "  {:<24}  {}",
-            format!("t:{}", step.transformation),
-            value
-        )?;
+        let name = format!("t:{}", step.transformation);
+        writeln!(out, "  {name:<24}  {}", step.value)?;
     }
     writeln!(out, "  matched   {}", matched.matched)?;
     if !matched.data.is_empty() {
@@ -85,7 +83,7 @@ pub(super) fn json(out: &mut impl Write, story: &Story) -> io::Result<()> {
                 "tags": &*matched.tags,
                 "steps": matched.steps.iter().map(|step| json!({
                     "transformation": step.transformation,
-                    "value": step.value.escape_ascii().to_string(),
+                    "value": step.value,
                 })).collect::<Vec<_>>(),
             })
         })
@@ -100,6 +98,7 @@ pub(super) fn json(out: &mut impl Write, story: &Story) -> io::Result<()> {
         "route": story.exchange.route.as_deref(),
         "score": story.exchange.score,
         "layers": layers,
+        "notes": story.notes,
         "rules": rules,
         "faults": story.exchange.faults.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
