@@ -220,11 +220,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         let conf_d = root.join("conf.d");
-        let before = watched(&[conf_d.clone()]);
+        let before = watched(std::slice::from_ref(&conf_d));
         assert!(before.contains(&conf_d), "the folder may appear");
         assert_eq!(before.folders, [root].into());
         fs::create_dir(&conf_d).unwrap();
-        let after = watched(&[conf_d.clone()]);
+        let after = watched(std::slice::from_ref(&conf_d));
         assert!(after.contains(&conf_d.join("new.yaml")));
         assert!(!after.contains(&conf_d.join(".new.yaml.swp")));
     }

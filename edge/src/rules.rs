@@ -32,12 +32,13 @@ impl RuleSets {
         let mut loader = Loader::new();
         let mut helps = Helps::new();
         for source in spec.sources() {
-            self.watch(&source);
+            self.files.extend(looked_for(&source));
             loader = add(loader, source, &waf.origins, &mut helps);
         }
         let loaded = loader.load().map_err(|problems| {
-            let mended = problems.iter().map(|problem| PathBuf::from(&problem.file));
-            self.files.extend(mended);
+            // Also included files: whoever mends one wants to be noticed.
+            let mistaken = problems.iter().map(|problem| PathBuf::from(&problem.file));
+            self.files.extend(mistaken);
             diagnostics(problems, Level::Error, &helps)
         })?;
         self.warnings
@@ -48,24 +49,24 @@ impl RuleSets {
         Ok(rules)
     }
 
-    /// What changes if a source does, also where it is not there yet.
-    fn watch(&mut self, source: &Source<'_>) {
-        match source {
-            Source::FirstOf { files, .. } => self.files.extend(files.iter().map(PathBuf::from)),
-            Source::Files { pattern, .. } => {
-                let path = Path::new(pattern);
-                self.files.push(path.to_owned());
-                if pattern.contains(['*', '?']) {
-                    self.files.extend(path.parent().map(Path::to_path_buf));
-                }
-            }
-            Source::Directives { .. } | Source::Baseline => {}
-        }
-    }
-
     /// The numbers of all rules.
     pub(crate) fn ids(&self) -> impl Iterator<Item = u64> {
         self.sets.iter().flat_map(|(_, rules)| rules.rule_ids())
+    }
+}
+
+/// What a source asks the file system for, whether it is there or not: files, and the folder of a
+/// pattern.
+fn looked_for(source: &Source<'_>) -> Vec<PathBuf> {
+    match source {
+        Source::Directives { .. } | Source::Baseline => Vec::new(),
+        Source::FirstOf { files, .. } => files.iter().map(PathBuf::from).collect(),
+        Source::Files { pattern, .. } if pattern.contains(['*', '?']) => Path::new(pattern)
+            .parent()
+            .map(Path::to_path_buf)
+            .into_iter()
+            .collect(),
+        Source::Files { pattern, .. } => vec![PathBuf::from(pattern)],
     }
 }
 

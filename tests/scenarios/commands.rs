@@ -83,6 +83,26 @@ fn check_names_a_variable_that_is_not_set() {
 }
 
 #[test]
+fn check_says_that_a_log_cannot_be_written_and_creates_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |log: &std::path::Path| {
+        let variables = [
+            VARIABLES[0],
+            VARIABLES[1],
+            ("AUDIT_LOG", log.to_str().unwrap()),
+        ];
+        palisade(&["check", "--config", &example("plain")], &variables, b"")
+    };
+    let bad = folder.path().join("missing/decisions.jsonl");
+    let said = check(&bad);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains(bad.to_str().unwrap()), "{}", said.err);
+    let good = folder.path().join("decisions.jsonl");
+    assert_eq!(check(&good).code, 0);
+    assert!(!good.exists());
+}
+
+#[test]
 fn explain_shows_the_rule_the_variable_and_the_score() {
     let request = b"GET /item?id=1%27%20UNION%20SELECT%20password%20FROM%20users-- HTTP/1.1\nHost: app.example.com\nUser-Agent: Mozilla/5.0\nAccept: */*\n\n";
     let said = palisade(

@@ -24,7 +24,7 @@ use serde_json::Value;
 use waf_rules::{Loader, Origin, RequestLine, RuleSet};
 
 /// How many cases the files hold; a case that gets lost must not go unnoticed.
-const CASES: usize = 174;
+const CASES: usize = 176;
 
 #[test]
 fn every_baseline_rule_stops_its_attack_and_lets_its_innocent_neighbour_pass() {
@@ -56,6 +56,45 @@ fn every_baseline_rule_stops_its_attack_and_lets_its_innocent_neighbour_pass() {
         ran, CASES,
         "cases were lost, or added without counting them"
     );
+}
+
+#[test]
+fn a_payload_behind_many_cookies_is_refused() {
+    let rules = Levels::load();
+    let refused = |crumbs: usize, last: &str| {
+        let cookies = format!("{} q={last}", "a;".repeat(crumbs));
+        let request = Request::plain("GET", "/").header("Cookie", &cookies);
+        request.run(&rules.request[0], "").refused
+    };
+    assert!(refused(10_001, "1' or '1'='1"));
+    assert!(refused(999, "1' or '1'='1"));
+    assert!(!refused(999, "o'hara"));
+}
+
+#[test]
+fn a_long_harmless_body_passes_and_a_payload_at_its_end_does_not() {
+    let rules = Levels::load();
+    let body = |last: &str| {
+        let text = "the quick brown fox ".repeat(1_300_000 / 20);
+        let body = format!(r#"{{"text":"{text}","last":"{last}"}}"#);
+        Request::post("application/json", &body).run(&rules.request[0], "")
+    };
+    let harmless = body("o'hara");
+    assert!(!harmless.refused, "{:?}", harmless.matched);
+    assert!(body("1' or '1'='1").refused);
+}
+
+#[test]
+fn documents_with_the_usual_namespaces_pass_at_every_level() {
+    let rules = Levels::load();
+    let soap = r#"<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:u="urn:schemas-upnp-org:service:ContentDirectory:1"><s:Body><u:Browse/></s:Body></s:Envelope>"#;
+    let svg = r#"<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"><path/></svg>"#;
+    for document in [soap, svg] {
+        for rules in &rules.request {
+            let seen = Request::post("text/xml", document).run(rules, "");
+            assert!(seen.matched.is_empty(), "{:?}", seen.matched);
+        }
+    }
 }
 
 /// The rule sets a case may ask for.

@@ -162,6 +162,9 @@ impl Object<'_> {
         self.key("upstream");
         self.optional(exchange.upstream.as_deref());
         self.number("attempts", exchange.attempts);
+        if exchange.truncated {
+            self.raw("body_truncated", b"true");
+        }
         self.number("bytes_in", exchange.bytes_in);
         self.number("bytes_out", exchange.bytes_out);
         self.key("timings");

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use edge_core::Exchange;
 
 use crate::metrics::{RecordCounters, SinkCounters};
-use crate::sink::Sink;
+use crate::sink::{self, Sink};
 use crate::spec::{AccessLogFormat, Logs, Output, Style};
 use crate::{access_log, record};
 
@@ -31,10 +31,12 @@ pub struct Recorder {
 #[non_exhaustive]
 pub enum AuditError {
     /// An output cannot be opened.
-    #[error("cannot open the {log}: {error}")]
+    #[error("cannot open the {log} at {output}: {error}")]
     Open {
         /// Which log.
         log: &'static str,
+        /// Its path.
+        output: String,
         /// What the system said.
         error: io::Error,
     },
@@ -71,6 +73,29 @@ impl Recorder {
             .spawn(move || writer.run())
             .map_err(AuditError::Thread)?;
         Ok(Self { queue, shared })
+    }
+
+    /// Whether the outputs could be opened: what [`Recorder::start`] would say, without creating or
+    /// changing a file.
+    ///
+    /// # Errors
+    /// One for each output that could not.
+    pub fn probe(logs: &Logs) -> Result<(), Vec<AuditError>> {
+        let probe = |log, output| {
+            sink::probe(output)
+                .err()
+                .map(|error| unopened(log, output, error))
+        };
+        let outputs = [(RECORD, &logs.record), (ACCESS, &logs.access)];
+        let errors = outputs
+            .into_iter()
+            .filter_map(|(log, output)| probe(log, output));
+        let errors: Vec<_> = errors.collect();
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(errors)
+        }
     }
 
     /// Hands over a finished exchange; never blocks.
@@ -222,12 +247,11 @@ struct Outputs {
 impl Outputs {
     fn open(logs: &Logs, counters: &RecordCounters) -> Result<Self, AuditError> {
         let open = |log, output: &Output, counters: &SinkCounters| {
-            Sink::open(log, output, counters.clone())
-                .map_err(|error| AuditError::Open { log, error })
+            Sink::open(log, output, counters.clone()).map_err(|error| unopened(log, output, error))
         };
         Ok(Self {
-            record: open("decision record", &logs.record, &counters.record)?,
-            access: open("access log", &logs.access, &counters.access)?,
+            record: open(RECORD, &logs.record, &counters.record)?,
+            access: open(ACCESS, &logs.access, &counters.access)?,
             format: logs.format,
             style: logs.style.clone(),
         })
@@ -392,6 +416,14 @@ impl Writer {
     }
 }
 
+fn unopened(log: &'static str, output: &Output, error: io::Error) -> AuditError {
+    AuditError::Open {
+        log,
+        output: output.clone().into(),
+        error,
+    }
+}
+
 /// Bytes an exchange holds on to while it waits, about.
 fn weight(exchange: &Exchange) -> usize {
     let head = exchange.head.as_ref().map_or(0, |head| {
@@ -409,6 +441,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+const RECORD: &str = "decision record";
+const ACCESS: &str = "access log";
 /// Bytes that may wait in the queue, about.
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 /// Largest configurable queue.

@@ -300,6 +300,47 @@ impl Medium for LogFile {
     }
 }
 
+/// Whether `output` could be opened, without creating or changing anything.
+pub(crate) fn probe(output: &Output) -> io::Result<()> {
+    let Output::File(path) = output else {
+        return Ok(());
+    };
+    match path.metadata() {
+        Ok(found) if found.is_dir() => Err(ErrorKind::IsADirectory.into()),
+        Ok(found) if found.is_file() => OpenOptions::new().append(true).open(path).map(drop),
+        // A pipe or a device: opening one can block or have effects.
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
+            writable(folder.unwrap_or(Path::new(".")))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a file could be made in `folder`: asks for one without a name, which nobody ever sees.
+fn writable(folder: &Path) -> io::Result<()> {
+    if !folder.metadata()?.is_dir() {
+        return Err(ErrorKind::NotADirectory.into());
+    }
+    let mut nameless = OpenOptions::new();
+    nameless.write(true).custom_flags(libc::O_TMPFILE);
+    match nameless.open(folder) {
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+            ) =>
+        {
+            Err(error)
+        }
+        // Not every file system can do that; then nothing is known.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// Looks at the last byte; anything but a regular file that can be read ends cleanly.
 fn ends_inside_a_line(path: &Path, file: &File) -> bool {
     let look = || {

@@ -6,14 +6,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use edge_audit::Metrics;
+use edge_audit::{AuditError, Metrics, Recorder};
 
 use super::VERSION;
 use crate::assemble;
 
 /// Check a configuration: every mistake with file, line, column and a caret.
 ///
-/// Loads the rule sets too. Exit code 0 if `palisade run` would start with it, 1 otherwise.
+/// Loads the rule sets too, and asks whether the logs can be written. Addresses are not tried: one
+/// that is taken shows when `palisade run` starts. Exit code 0 if nothing is wrong, 1 otherwise.
 #[derive(Args)]
 pub(crate) struct CheckArgs {
     /// The configuration file.
@@ -26,6 +27,7 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let Some(loaded) = super::load(&args.config) else {
         return Ok(ExitCode::FAILURE);
     };
+    let outputs = Recorder::probe(loaded.policy.logs());
     match assemble::assemble(
         Arc::new(loaded.policy),
         &*Metrics::new(VERSION)?,
@@ -33,6 +35,9 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     ) {
         Ok(assembled) => {
             super::show(&assembled.warnings);
+            if let Err(errors) = outputs {
+                return Ok(unwritable(errors));
+            }
             let gateway = assembled.gateway;
             writeln!(
                 io::stdout(),
@@ -45,7 +50,14 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         }
         Err(mistakes) => {
             super::show(&mistakes);
-            Ok(ExitCode::FAILURE)
+            Ok(outputs.map_or_else(unwritable, |()| ExitCode::FAILURE))
         }
     }
+}
+
+fn unwritable(errors: Vec<AuditError>) -> ExitCode {
+    for error in errors {
+        super::report(&error.into());
+    }
+    ExitCode::FAILURE
 }

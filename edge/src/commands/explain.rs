@@ -173,9 +173,8 @@ async fn admit(
     }
     let mut source = Source::Given(received.content);
     let mut route = None;
-    let admitted =
-        pipeline::admit(gateway, exchange, &mut source, inspection, &mut route, true).await;
-    let (Ok(_), Some(route)) = (admitted, route) else {
+    let admitted = pipeline::admit(gateway, exchange, &mut source, inspection, &mut route, true);
+    let (Ok(_), Some(route)) = (admitted.await, route) else {
         return false;
     };
     // A body that no layer wanted is read on its way to the upstream, and its bounds hold there.

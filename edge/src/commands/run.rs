@@ -121,7 +121,7 @@ impl Started {
         };
         super::show(&assembled.warnings);
         let recorder = Recorder::start(policy.logs(), metrics.records.clone())
-            .context("the decision record cannot be written")?;
+            .context("the logs cannot be written")?;
         let gateway = assembled.gateway;
         let shared = Arc::new(Shared::new(gateway, recorder, metrics.clone())?);
         Ok(Ok(Self {

@@ -84,7 +84,7 @@ pub(crate) fn join_cookies(request: &mut RequestHeader) -> Result<()> {
         .headers
         .get_all(header::COOKIE)
         .iter()
-        .map(|crumb| crumb.as_bytes())
+        .map(http::HeaderValue::as_bytes)
         .collect();
     if crumbs.len() < 2 {
         return Ok(());
@@ -127,7 +127,7 @@ fn host_of(request: &RequestHeader) -> Option<String> {
         .headers
         .get(header::HOST)
         .and_then(|host| host.to_str().ok());
-    host.or_else(|| request.uri.authority().map(|authority| authority.as_str()))
+    host.or_else(|| request.uri.authority().map(http::uri::Authority::as_str))
         .map(str::to_owned)
 }
 

@@ -124,7 +124,7 @@ fn hold(session: &mut Session, response: &ResponseHeader, limits: HoldLimits, ct
         .as_ref()
         .map_or(Mode::Block, |waf| waf.mode);
     let codings = response.headers.get_all(header::CONTENT_ENCODING);
-    let codings: Vec<&[u8]> = codings.iter().map(|value| value.as_bytes()).collect();
+    let codings: Vec<&[u8]> = codings.iter().map(http::HeaderValue::as_bytes).collect();
     let encoding = (!codings.is_empty()).then(|| codings.join(&b','));
     let decode = decode_limits(&route.profile.body, limits.bytes);
     let hold = Hold::new(inspection, mode, limits, decode, encoding);

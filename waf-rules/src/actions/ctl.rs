@@ -73,7 +73,7 @@ pub(crate) fn parse_ctl(text: &str) -> Result<CtlText, (String, Option<String>)>
     let note = match support {
         Runs => None,
         Ignored(note) => Some(*note),
-        Refused(reason) => {
+        Refused(reason) | Support::OffOnly(reason) => {
             return Err((format!("ctl:{name} is not executed: {reason}"), None));
         }
     };

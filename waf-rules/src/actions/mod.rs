@@ -13,6 +13,9 @@ pub(crate) enum Support {
     Runs,
     /// It is accepted and has no effect; the note says why that is harmless.
     Ignored(&'static str),
+    /// It may be switched `Off`, which it is; anything else would promise a protection that is not
+    /// there, so it does not load.
+    OffOnly(&'static str),
     /// A rule that needs it would not do what it says, so it does not load.
     Refused(&'static str),
 }
@@ -63,7 +66,7 @@ actions! {
     "pause" Pause NOT_IN_V3;
     "phase" Phase Runs;
     "prepend" Prepend NOT_IN_V3;
-    "proxy" Proxy NOT_IN_V3;
+    "proxy" Proxy Refused("the host routes requests; no rule can send one elsewhere");
     "redirect" Redirect Runs;
     "rev" Rev Runs;
     "sanitiseArg" SanitiseArg NOT_IN_V3;

@@ -54,7 +54,7 @@ pub(crate) fn read(
                 item.span,
                 format!("{} has no effect: {note}", item.name),
             )),
-            Support::Refused(reason) => flaws.push(Flaw::new(
+            Support::Refused(reason) | Support::OffOnly(reason) => flaws.push(Flaw::new(
                 item.span,
                 format!("{} is not executed: {reason}", item.name),
             )),

@@ -16,7 +16,7 @@ macro_rules! directives {
     };
 }
 
-use Support::{Ignored, Refused, Runs};
+use Support::{Ignored, OffOnly, Refused, Runs};
 
 const RECORDS: Support = Ignored("the host writes the decision record");
 const LINEAR: Support = Ignored("regular expressions are matched in linear time");
@@ -47,7 +47,7 @@ directives! {
     "SecChrootDir" SecChrootDir NO_ENGINE;
     "SecCollectionTimeout" SecCollectionTimeout NO_ENGINE;
     "SecComponentSignature" SecComponentSignature Runs;
-    "SecConnEngine" SecConnEngine CONNECTIONS;
+    "SecConnEngine" SecConnEngine OffOnly("the host limits connections");
     "SecConnReadStateLimit" SecConnReadStateLimit CONNECTIONS;
     "SecConnWriteStateLimit" SecConnWriteStateLimit CONNECTIONS;
     "SecContentInjection" SecContentInjection NO_ENGINE;
@@ -62,7 +62,8 @@ directives! {
     "SecGeoLookupDb" SecGeoLookupDb Ignored("there is no @geoLookup here");
     "SecGsbLookupDb" SecGsbLookupDb NO_ENGINE;
     "SecGuardianLog" SecGuardianLog NO_ENGINE;
-    "SecHashEngine" SecHashEngine HASHES;
+    "SecHashEngine" SecHashEngine
+        OffOnly("hash enforcement is not part of the engine");
     "SecHashKey" SecHashKey HASHES;
     "SecHashMethodPm" SecHashMethodPm HASHES;
     "SecHashMethodRx" SecHashMethodRx HASHES;
@@ -105,8 +106,10 @@ directives! {
     "SecSensorId" SecSensorId NO_ENGINE;
     "SecServerSignature" SecServerSignature Ignored("the host writes response headers");
     "SecStatusEngine" SecStatusEngine NO_ENGINE;
-    "SecStreamInBodyInspection" SecStreamInBodyInspection NO_ENGINE;
-    "SecStreamOutBodyInspection" SecStreamOutBodyInspection NO_ENGINE;
+    "SecStreamInBodyInspection" SecStreamInBodyInspection
+        OffOnly("bodies are inspected whole, as REQUEST_BODY");
+    "SecStreamOutBodyInspection" SecStreamOutBodyInspection
+        OffOnly("bodies are inspected whole, as RESPONSE_BODY");
     "SecTmpDir" SecTmpDir UPLOADS;
     "SecTmpSaveUploadedFiles" SecTmpSaveUploadedFiles UPLOADS;
     "SecUnicodeMap" SecUnicodeMap Ignored("t:urlDecodeUni has its own table");

@@ -131,22 +131,37 @@ fn resolve_jumps(reader: &mut Reader) -> Vec<Next> {
 
 /// The `TX` variables that hold anomaly scores: ours, the CRS 4's, the CRS 3's.
 fn scores(names: &mut Names) -> Scores {
-    let mut slots = |list: &[&str]| {
+    let slots = |names: &mut Names, list: &[&str]| {
         list.iter()
             .map(|name| names.tx.slot(name.as_bytes()))
             .collect()
     };
     Scores {
-        inbound: slots(&[
-            "baseline_inbound_score",
-            "blocking_inbound_anomaly_score",
-            "inbound_anomaly_score",
-        ]),
-        outbound: slots(&[
-            "baseline_outbound_score",
-            "blocking_outbound_anomaly_score",
-            "outbound_anomaly_score",
-        ]),
+        inbound: slots(
+            names,
+            &[
+                "baseline_inbound_score",
+                "blocking_inbound_anomaly_score",
+                "inbound_anomaly_score",
+            ],
+        ),
+        outbound: slots(
+            names,
+            &[
+                "baseline_outbound_score",
+                "blocking_outbound_anomaly_score",
+                "outbound_anomaly_score",
+            ],
+        ),
+        parts: (1..=4)
+            .flat_map(|level| {
+                ["inbound_anomaly", "outbound_anomaly", "anomaly"]
+                    .map(|name| (format!("{name}_score_pl{level}"), level))
+            })
+            .map(|(name, level)| (names.tx.slot(name.as_bytes()), level))
+            .collect(),
+        levels: ["blocking_paranoia_level", "paranoia_level"]
+            .map(|name| names.tx.slot(name.as_bytes())),
     }
 }
 

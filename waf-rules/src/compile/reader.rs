@@ -165,7 +165,11 @@ impl Reader {
                 self.warning(source, Flaw::new(span, message));
                 return Ok(());
             }
-            Support::Refused(reason) => {
+            Support::OffOnly(_) if matches!(arguments, [word] if word.text.eq_ignore_ascii_case("off")) =>
+            {
+                return Ok(());
+            }
+            Support::Refused(reason) | Support::OffOnly(reason) => {
                 let message = format!("{} is not executed: {reason}", name.text);
                 return Err(Flaw::new(span, message));
             }

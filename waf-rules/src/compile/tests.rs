@@ -114,6 +114,30 @@ fn what_has_no_effect_says_so() {
 }
 
 #[test]
+fn a_protection_that_is_not_there_is_refused_and_its_absence_loads() {
+    assert_eq!(
+        problems(
+            "SecHashEngine On\nSecConnEngine On\nSecStreamInBodyInspection On\n\
+             SecStreamOutBodyInspection on\nSecAction \"id:1,proxy:http://a/\"\nSecHashEngine"
+        ),
+        [
+            "1 <SecHashEngine> SecHashEngine is not executed: hash enforcement is not part of the engine (-)",
+            "2 <SecConnEngine> SecConnEngine is not executed: the host limits connections (-)",
+            "3 <SecStreamInBodyInspection> SecStreamInBodyInspection is not executed: \
+             bodies are inspected whole, as REQUEST_BODY (-)",
+            "4 <SecStreamOutBodyInspection> SecStreamOutBodyInspection is not executed: \
+             bodies are inspected whole, as RESPONSE_BODY (-)",
+            "5 <proxy:http://a/> proxy is not executed: \
+             the host routes requests; no rule can send one elsewhere (-)",
+            "6 <SecHashEngine> SecHashEngine is not executed: hash enforcement is not part of the engine (-)",
+        ]
+    );
+    let harmless = "SecHashEngine Off\nSecConnEngine off\nSecStreamInBodyInspection \"Off\"";
+    assert!(problems(harmless).is_empty());
+    assert!(warnings(harmless).is_empty());
+}
+
+#[test]
 fn rules_are_counted_after_removals() {
     let loaded = Loader::new()
         .text(

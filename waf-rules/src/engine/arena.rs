@@ -1,7 +1,7 @@
 //! The bytes of one transaction: everything a rule can look at lies in one growing buffer.
 //!
 //! Values are ranges of it, so a value is copied once when it arrives and never again. Growth is
-//! bounded: what does not fit is cut, and the cut is remembered.
+//! bounded: what does not fit is cut, and the cut is remembered, for which the transaction is refused.
 
 /// A transaction never holds more than this.
 const LIMIT: usize = 512 << 20;
@@ -23,12 +23,14 @@ impl Text {
 #[derive(Debug, Default)]
 pub(crate) struct Arena {
     bytes: Vec<u8>,
+    cut: bool,
 }
 
 impl Arena {
     pub(crate) fn with_capacity(capacity: usize) -> Self {
         Self {
             bytes: Vec::with_capacity(capacity),
+            cut: false,
         }
     }
 
@@ -36,6 +38,7 @@ impl Arena {
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Text {
         let room = LIMIT.saturating_sub(self.bytes.len());
         let kept = bytes.get(..room).unwrap_or(bytes);
+        self.cut |= kept.len() < bytes.len();
         let text = Text {
             start: narrow(self.bytes.len()),
             len: narrow(kept.len()),
@@ -76,6 +79,11 @@ impl Arena {
         self.bytes.len()
     }
 
+    /// True if something did not fit.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut
+    }
+
     /// Forgets everything pushed since the arena had this length; texts from then on dangle
     /// harmlessly (they read as other bytes or as nothing).
     pub(crate) fn truncate(&mut self, len: usize) {
@@ -100,6 +108,16 @@ mod tests {
         assert_eq!(arena.get(first), b"hello");
         assert_eq!(arena.get(second), b"world");
         assert_eq!(arena.get(Text::default()), b"");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut_and_remembered() {
+        let mut arena = Arena::default();
+        arena.bytes.resize(LIMIT - 1, 0);
+        arena.push(b"x");
+        assert!(!arena.is_cut());
+        arena.push(b"y");
+        assert!(arena.is_cut());
     }
 
     #[test]

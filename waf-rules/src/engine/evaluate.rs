@@ -7,7 +7,6 @@ use super::report::{Disruption, Intervention};
 use super::rule::{Allow, Control, Disruptive, EngineMode, Next, Rule};
 use super::ruleset::{Entry, RuleSet};
 use super::state::State;
-use super::template::LOG_LIMIT;
 
 /// Runs the rules of `phase`, 1 to 5.
 pub(crate) fn run_phase(rules: &RuleSet, state: &mut State, phase: u8) {
@@ -67,12 +66,16 @@ fn skipped(state: &State, phase: u8) -> bool {
 /// True if every link matched.
 fn run_chain(rules: &RuleSet, state: &mut State, rule: &Rule) -> bool {
     state.previous.clear();
-    for link in &rule.links {
+    state.added = 0;
+    for (number, link) in rule.links.iter().enumerate() {
         state.current.clear();
         if !run_link(rules, state, link) {
             return false;
         }
         std::mem::swap(&mut state.previous, &mut state.current);
+        if number == 0 && rule.links.len() > 1 {
+            state.starters.clone_from(&state.previous);
+        }
     }
     true
 }
@@ -117,7 +120,7 @@ fn disrupt(
         Disruptive::Drop => Disruption::Drop,
         Disruptive::Redirect(location) => {
             let mut text = Vec::new();
-            location.expand(rules, state, LOG_LIMIT, &mut text);
+            location.expand_text(rules, state, &mut text);
             // A line break in a location would be a second header.
             text.retain(|byte| !byte.is_ascii_control());
             Disruption::Redirect(String::from_utf8_lossy(&text).into_owned())

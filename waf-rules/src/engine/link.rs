@@ -9,7 +9,6 @@ use super::rule::{Change, Check, Link, SetVar, VarName};
 use super::ruleset::RuleSet;
 use super::state::{Hit, State};
 use super::target::{Item, collect, picks};
-use super::template::VALUE_LIMIT;
 use crate::operators::leading_number;
 
 /// True if the link matched at least one value.
@@ -24,7 +23,7 @@ pub(crate) fn run_link(rules: &RuleSet, state: &mut State, link: &Link) -> bool 
     let mut argument = std::mem::take(&mut state.argument);
     argument.clear();
     match &check.template {
-        Some(template) => template.expand(rules, state, VALUE_LIMIT, &mut argument),
+        Some(template) => template.expand_value(rules, state, &mut argument),
         None => argument.extend_from_slice(check.argument.as_bytes()),
     }
     let before = state.current.len();
@@ -163,18 +162,18 @@ fn set_variable(rules: &RuleSet, state: &mut State, setvar: &SetVar) {
         VarName::Known { .. } => None,
         VarName::Built(template) => {
             let mut name = Vec::new();
-            template.expand(rules, state, VALUE_LIMIT, &mut name);
+            template.expand_value(rules, state, &mut name);
             Some(name)
         }
     };
     let value = match &setvar.change {
         Change::Remove => None,
         Change::Set(template) => {
-            template.expand(rules, state, VALUE_LIMIT, &mut text);
+            template.expand_value(rules, state, &mut text);
             Some(state.arena.push(&text))
         }
         Change::Add(template) | Change::Subtract(template) => {
-            template.expand(rules, state, VALUE_LIMIT, &mut text);
+            template.expand_value(rules, state, &mut text);
             let by = leading_number(&text);
             let old = match (&setvar.name, &built) {
                 (VarName::Known { slot, .. }, _) => state.tx.get(*slot),
@@ -187,6 +186,12 @@ fn set_variable(rules: &RuleSet, state: &mut State, setvar: &SetVar) {
             } else {
                 old.saturating_sub(by)
             };
+            if let VarName::Known { slot, .. } = &setvar.name
+                && rules.scores.count(*slot, state)
+            {
+                let change = new.saturating_sub(old);
+                state.added = state.added.saturating_add(change);
+            }
             Some(state.arena.push_number(new))
         }
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::live::full_name;
 use super::report::{Match, Step};
-use super::rule::{Check, Rule};
+use super::rule::{Check, Link, Rule};
 use super::ruleset::RuleSet;
 use super::state::{Hit, State};
 use super::template::{LOG_LIMIT, Template};
@@ -41,17 +41,25 @@ pub(crate) fn report(rules: &RuleSet, state: &mut State, rule: &Rule) -> String 
         matched: "Unconditional match in SecAction.".to_owned(),
         variable: String::new(),
         value: String::new(),
+        captured: String::new(),
+        score: state.added,
         severity: rule.meta.severity,
         tags,
         file: Arc::clone(&rule.meta.file),
         line: rule.meta.line,
         steps: Vec::new(),
     };
-    let last = rule.links.iter().rev().find_map(|link| {
-        let check = link.check.as_ref()?;
-        Some((link, check))
-    });
-    if let (Some((link, check)), Some(hit)) = (last, state.previous.last().copied()) {
+    let last = told(rule.links.last(), state.previous.last().copied());
+    let starter = starter(state, rule);
+    if let Some((_, check, hit)) = starter {
+        report.captured = captured(rules, state, check, &hit);
+    }
+    let told = match last {
+        // A negated link at the end of a chain says what the value is not: an exclusion.
+        Some((_, check, _)) if !check.negated => last,
+        _ => starter.or(last),
+    };
+    if let Some((link, check, hit)) = told {
         let name = full_name(state, &hit);
         report.variable = printable(state.arena.get(name), VALUE);
         report.value = printable(state.arena.get(hit.value), VALUE);
@@ -64,16 +72,59 @@ pub(crate) fn report(rules: &RuleSet, state: &mut State, rule: &Rule) -> String 
     msg
 }
 
-/// ModSecurity's sentence about a match.
-fn matched(rules: &RuleSet, state: &mut State, check: &Check, variable: &str, hit: &Hit) -> String {
-    let parameter = match &check.template {
+/// A link with its operator and a value it matched on.
+type Told<'r> = (&'r Link, &'r Check, Hit);
+
+fn told(link: Option<&Link>, hit: Option<Hit>) -> Option<Told<'_>> {
+    let link = link?;
+    Some((link, link.check.as_ref()?, hit?))
+}
+
+/// The first link with the hit that the rest of the chain went on with, going by its name.
+fn starter<'r>(state: &mut State, rule: &'r Rule) -> Option<Told<'r>> {
+    let last = state.previous.last().copied();
+    if rule.links.len() == 1 {
+        return told(rule.links.first(), last);
+    }
+    let wanted = last.map(|hit| full_name(state, &hit));
+    let mut found = state.starters.last().copied();
+    for index in 0..state.starters.len() {
+        let Some(hit) = state.starters.get(index).copied() else {
+            break;
+        };
+        let name = full_name(state, &hit);
+        if wanted.is_some_and(|wanted| state.arena.get(wanted) == state.arena.get(name)) {
+            found = Some(hit);
+        }
+    }
+    told(rule.links.first(), found)
+}
+
+/// What made the link match, by asking its operator once more: only rules that are logged pay.
+fn captured(rules: &RuleSet, state: &mut State, check: &Check, hit: &Hit) -> String {
+    let argument = argument(rules, state, check);
+    let value = state.arena.get(hit.value);
+    if check.negated {
+        return printable(value, VALUE);
+    }
+    printable(&check.operator.evidence(value, &argument), VALUE)
+}
+
+/// The operator's argument, macros expanded.
+fn argument(rules: &RuleSet, state: &mut State, check: &Check) -> Vec<u8> {
+    match &check.template {
         None => check.argument.as_bytes().to_vec(),
         Some(template) => {
             let mut text = Vec::new();
-            template.expand(rules, state, LOG_LIMIT, &mut text);
+            template.expand_text(rules, state, &mut text);
             text
         }
-    };
+    }
+}
+
+/// ModSecurity's sentence about a match.
+fn matched(rules: &RuleSet, state: &mut State, check: &Check, variable: &str, hit: &Hit) -> String {
+    let parameter = argument(rules, state, check);
     format!(
         "Matched \"Operator `{}' with parameter `{}' against variable `{variable}' (Value: `{}' )",
         check.operator.name(),
@@ -108,7 +159,7 @@ fn expanded(rules: &RuleSet, state: &mut State, template: Option<&Template>) -> 
         return String::new();
     };
     let mut text = Vec::new();
-    template.expand(rules, state, LOG_LIMIT, &mut text);
+    template.expand_text(rules, state, &mut text);
     printable(&text, LOG_LIMIT)
 }
 

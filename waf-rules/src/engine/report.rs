@@ -56,6 +56,12 @@ pub struct Match {
     pub variable: String,
     /// The value that matched, after transformations.
     pub value: String,
+    /// What of the value made the rule match: the whole match of `@rx`, the phrase of `@pm`, the
+    /// fingerprint of `@detectSQLi`; of a chain, what made its starter match. Where no part can be
+    /// told from the rest (`@eq`, a negated operator), the whole value. Empty for a `SecAction`.
+    pub captured: String,
+    /// What the rule added to the anomaly score that [`Outcome`] reports.
+    pub score: i64,
     /// 0 (emergency) to 7 (debug).
     pub severity: Option<u8>,
     /// Tags of the rule.

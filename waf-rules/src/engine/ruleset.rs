@@ -7,9 +7,11 @@ use super::cache::Pipeline;
 use super::prefilter::{Group, Scanner};
 use super::rule::{EngineMode, Exclusion, Rule};
 use super::selector::Selectors;
+use super::state::State;
 use super::target::TargetSet;
 use super::transaction::{Origin, Transaction};
 use super::tx::{Slot, TxNames};
+use crate::operators::leading_number;
 
 /// Compiled rules; shared by all transactions.
 #[derive(Debug, Default)]
@@ -48,6 +50,26 @@ impl Entry {
 pub(crate) struct Scores {
     pub(crate) inbound: Vec<Slot>,
     pub(crate) outbound: Vec<Slot>,
+    /// The sums the Core Rule Set adds up to its score, each with its paranoia level.
+    pub(crate) parts: Vec<(Slot, i64)>,
+    /// Up to which level it adds them up: CRS 4, CRS 3.
+    pub(crate) levels: [Slot; 2],
+}
+
+impl Scores {
+    /// True if what is added to `slot` ends up in a score that is reported.
+    pub(crate) fn count(&self, slot: Slot, state: &State) -> bool {
+        if self.inbound.contains(&slot) || self.outbound.contains(&slot) {
+            return true;
+        }
+        let part = self.parts.iter().find(|(part, _)| *part == slot);
+        part.is_some_and(|(_, level)| *level <= self.blocking_level(state))
+    }
+
+    fn blocking_level(&self, state: &State) -> i64 {
+        let set = self.levels.iter().find_map(|slot| state.tx.get(*slot));
+        set.map_or(1, |level| leading_number(state.arena.get(level.value)))
+    }
 }
 
 /// What the configuration directives set.

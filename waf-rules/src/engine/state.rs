@@ -49,12 +49,16 @@ pub(crate) struct State {
     pub(crate) running: u32,
     /// Hits of the link before this one: `MATCHED_VARS`.
     pub(crate) previous: Vec<Hit>,
+    /// Hits of the running chain's first link.
+    pub(crate) starters: Vec<Hit>,
     /// Hits of this link.
     pub(crate) current: Vec<Hit>,
     /// The last hit of all: `MATCHED_VAR`.
     pub(crate) last: Option<Hit>,
     pub(crate) captures: Captures,
     pub(crate) highest_severity: u8,
+    /// What the running rule has added to the anomaly score.
+    pub(crate) added: i64,
 
     /// Rules a `ctl` took out.
     pub(crate) removed: Bits,
@@ -74,6 +78,8 @@ pub(crate) struct State {
     pub(crate) matches: Vec<Match>,
     pub(crate) intervention: Option<Intervention>,
     pub(crate) would_block: Option<Intervention>,
+    /// The first thing that did not fit and so was not inspected.
+    overflow: Option<&'static str>,
 
     // Buffers that are reused from rule to rule.
     pub(crate) live_items: Vec<Item>,
@@ -93,10 +99,12 @@ impl State {
             side: Side::Request,
             running: 0,
             previous: Vec::new(),
+            starters: Vec::new(),
             current: Vec::new(),
             last: None,
             captures: Captures::default(),
             highest_severity: 255,
+            added: 0,
             removed: Bits::default(),
             exclusions: Vec::new(),
             engine: rules.settings.engine,
@@ -111,11 +119,28 @@ impl State {
             matches: Vec::new(),
             intervention: None,
             would_block: None,
+            overflow: None,
             live_items: Vec::new(),
             macro_items: Vec::new(),
             expansion: Vec::new(),
             argument: Vec::new(),
         }
+    }
+
+    /// Notes that something was left out of inspection: the transaction is refused for it.
+    pub(crate) fn overflow(&mut self, reason: &'static str) {
+        self.overflow.get_or_insert(reason);
+    }
+
+    /// What was left out of inspection, if anything was.
+    pub(crate) fn overflowed(&self) -> Option<&'static str> {
+        if self.arena.is_cut() {
+            return Some("The exchange needs more memory than the rules may use.");
+        }
+        if self.tx.is_full() {
+            return Some("The rules made more variables than a transaction may have.");
+        }
+        self.overflow
     }
 
     /// Adds a member of `variable`.

@@ -9,7 +9,7 @@ use super::target::{Item, Pick};
 use crate::variables::{Origin, Variable};
 
 /// Longest expansion that is kept for a rule to look at.
-pub(crate) const VALUE_LIMIT: usize = 1 << 20;
+const VALUE_LIMIT: usize = 1 << 20;
 /// Longest expansion that is kept for people to read.
 pub(crate) const LOG_LIMIT: usize = 4 << 10;
 
@@ -36,15 +36,22 @@ impl Template {
         }
     }
 
-    /// Appends the expansion to `out`, which grows by `limit` at most.
-    pub(crate) fn expand(
-        &self,
-        rules: &RuleSet,
-        state: &mut State,
-        limit: usize,
-        out: &mut Vec<u8>,
-    ) {
+    /// Appends the expansion for a rule to look at; one over [`VALUE_LIMIT`] is an overflow.
+    pub(crate) fn expand_value(&self, rules: &RuleSet, state: &mut State, out: &mut Vec<u8>) {
+        if !self.expand(rules, state, VALUE_LIMIT, out) {
+            state.overflow("A value that the rules put together is too long.");
+        }
+    }
+
+    /// Appends the expansion for people to read, cut to [`LOG_LIMIT`].
+    pub(crate) fn expand_text(&self, rules: &RuleSet, state: &mut State, out: &mut Vec<u8>) {
+        self.expand(rules, state, LOG_LIMIT, out);
+    }
+
+    /// Appends the expansion to `out`, which grows by `limit` at most; true if that was enough.
+    fn expand(&self, rules: &RuleSet, state: &mut State, limit: usize, out: &mut Vec<u8>) -> bool {
         let end = out.len() + limit;
+        let mut whole = true;
         for piece in &self.pieces {
             let room = end.saturating_sub(out.len());
             let bytes = match piece {
@@ -56,8 +63,10 @@ impl Template {
                     state.arena.get(item.value)
                 }
             };
+            whole &= bytes.len() <= room;
             out.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         }
+        whole
     }
 }
 

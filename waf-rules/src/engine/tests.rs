@@ -418,3 +418,117 @@ fn json_names_that_collide_overwrite_nothing() {
     let story = request(text, "/", &[("Content-Type", "application/json")], body);
     assert_eq!(story.ids(), [2]);
 }
+
+#[test]
+fn a_payload_behind_many_cookies_is_inspected_or_the_request_refused() {
+    let text = "SecRule REQUEST_COOKIES \"@detectSQLi\" \"id:1,phase:1,deny\"";
+    let refused_by = |crumbs: usize, last: &str| {
+        let cookies = format!("{} q={last}", "a;".repeat(crumbs));
+        let story = request(text, "/", &[("Cookie", &cookies)], "");
+        story.intervention.map(|found| found.rule_id)
+    };
+    assert_eq!(refused_by(999, "1' or '1'='1"), Some(1));
+    assert_eq!(refused_by(999, "o'hara"), None);
+    assert_eq!(refused_by(10_001, "1' or '1'='1"), Some(0));
+    // A limit spread over several headers is one limit.
+    let (many, one) = ("a;".repeat(1000), "q=1' or '1'='1");
+    let story = request(text, "/", &[("Cookie", &many), ("Cookie", one)], "");
+    assert_eq!(story.intervention.map(|found| found.rule_id), Some(0));
+}
+
+#[test]
+fn a_query_with_more_arguments_than_are_inspected_is_refused() {
+    let text = "SecArgumentsLimit 10\nSecRule ARGS \"@streq evil\" \"id:1,phase:1,deny\"";
+    let refusal = get(text, &format!("/?{}q=evil", "a=1&".repeat(10))).intervention;
+    assert_eq!(
+        refusal.map(|found| (found.status, found.rule_id)),
+        Some((400, 0))
+    );
+    let fits = get(text, &format!("/?{}q=fine", "a=1&".repeat(9)));
+    assert!(fits.intervention.is_none());
+}
+
+#[test]
+fn what_was_not_inspected_passes_only_where_a_rule_allows_it_or_nothing_blocks() {
+    let long = format!("/?{}q=x", "a=1&".repeat(10));
+    let allowed = "SecArgumentsLimit 10\nSecAction \"id:1,phase:1,allow\"";
+    assert!(get(allowed, &long).intervention.is_none());
+    let watched = "SecArgumentsLimit 10\nSecRuleEngine DetectionOnly";
+    let mut story = get(watched, &long);
+    assert!(story.intervention.is_none());
+    let would = story.transaction.finish().would_block;
+    assert_eq!(would.map(|found| found.status), Some(400));
+    assert!(
+        get("SecArgumentsLimit 10\nSecRuleEngine Off", &long)
+            .intervention
+            .is_none()
+    );
+}
+
+#[test]
+fn a_value_too_long_to_be_kept_is_refused() {
+    let text = "SecRule ARGS:a \"@rx .\" \"id:1,nolog,pass,setvar:'tx.kept=%{MATCHED_VAR}'\"";
+    let body = |length| format!("a={}", "x".repeat(length));
+    let story = request(text, "/", &[FORM], &body((1 << 20) + 1));
+    assert_eq!(story.intervention.map(|found| found.rule_id), Some(0));
+    assert!(
+        request(text, "/", &[FORM], &body(1 << 20))
+            .intervention
+            .is_none()
+    );
+}
+
+#[test]
+fn a_match_says_what_matched() {
+    let captured = |rule: &str, target| {
+        let text = format!("SecRule ARGS \"{rule}\" \"id:1,log,pass\"");
+        get(&text, target).first().captured
+    };
+    assert_eq!(captured("@rx (?i)ev(i)l", "/?a=so+EVIL+x"), "EVIL");
+    assert_eq!(captured("@pm sqlmap nikto", "/?a=xNIKTOx"), "nikto");
+    assert_eq!(
+        captured("@detectSQLi", "/?a=1%27+or+%271%27%3D%271"),
+        "s&sos"
+    );
+    assert_eq!(captured("@rx a.b|(?s)c.d", "/?a=xc%0Adx"), "c\\x0ad");
+    assert_eq!(captured("!@rx ^[0-9]", "/?a=word"), "word");
+    assert_eq!(get("SecAction \"id:1,log,pass\"", "/").first().captured, "");
+}
+
+#[test]
+fn a_chain_is_told_by_its_starter_where_its_end_is_an_exclusion() {
+    let text = "SecRule ARGS \"@rx ev.l\" \"id:1,log,pass,chain\"\n\
+                SecRule MATCHED_VARS \"!@rx ok$\"";
+    let found = get(text, "/?a=1&b=xevilx&c=evil+ok").first();
+    assert_eq!((&*found.variable, &*found.value), ("ARGS:b", "xevilx"));
+    assert_eq!(found.captured, "evil");
+    assert!(
+        found
+            .matched
+            .contains("with parameter `ev.l' against variable `ARGS:b'")
+    );
+    assert!(get(text, "/?c=evil+ok").ids().is_empty());
+    // An end that finds something is what the match is about; its starter says what began it.
+    let text = "SecRule ARGS:a \"@rx ev.l\" \"id:1,log,pass,chain\"\nSecRule ARGS:b \"@rx x\"";
+    let found = get(text, "/?a=evil&b=x").first();
+    assert_eq!((&*found.variable, &*found.captured), ("ARGS:b", "evil"));
+}
+
+#[test]
+fn a_match_says_what_it_added_to_the_score_that_is_reported() {
+    let text = "SecAction \"id:1,nolog,pass,setvar:tx.five=5,setvar:tx.blocking_paranoia_level=2\"\n\
+                SecRule ARGS x \"id:2,log,pass,setvar:tx.inbound_anomaly_score_pl1=+%{tx.five},setvar:tx.sql_score=+9\"\n\
+                SecRule ARGS x \"id:3,log,pass,setvar:tx.inbound_anomaly_score_pl3=+5\"\n\
+                SecRule ARGS x \"id:4,log,pass,chain\"\n\
+                SecRule ARGS y \"setvar:tx.baseline_inbound_score=+3\"\n\
+                SecRule ARGS x \"id:5,log,pass\"\n\
+                SecAction \"id:6,nolog,pass,setvar:tx.blocking_inbound_anomaly_score=+%{tx.inbound_anomaly_score_pl1}\"";
+    let outcome = get(text, "/?a=x&b=xy").transaction.finish();
+    let scores: Vec<_> = outcome
+        .matches
+        .iter()
+        .map(|found| (found.rule_id, found.score))
+        .collect();
+    assert_eq!(scores, [(2, 10), (3, 0), (4, 3), (5, 0)]);
+    assert_eq!(outcome.inbound_score, Some(10));
+}

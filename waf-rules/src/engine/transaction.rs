@@ -167,16 +167,30 @@ impl Transaction {
             return None;
         }
         run_phase(&self.rules, &mut self.state, phase);
+        self.refuse_overflow(phase);
         self.state.intervention.clone()
     }
 
+    /// What did not fit was not inspected, so it must not pass, unless a rule allowed it.
+    fn refuse_overflow(&mut self, phase: u8) {
+        let Some(message) = self.state.overflowed() else {
+            return;
+        };
+        if self.state.intervention.is_some() || self.state.allowed.is_some() {
+            return;
+        }
+        let refusal = refusal(if phase <= 2 { 400 } else { 500 }, message);
+        match self.state.engine {
+            EngineMode::On => self.state.intervention = Some(refusal),
+            EngineMode::DetectionOnly => {
+                self.state.would_block.get_or_insert(refusal);
+            }
+            EngineMode::Off => {}
+        }
+    }
+
     fn refuse(&mut self, status: u16, message: &str) -> Option<Intervention> {
-        self.state.intervention = Some(Intervention {
-            status,
-            action: Disruption::Deny,
-            rule_id: 0,
-            message: message.to_owned(),
-        });
+        self.state.intervention = Some(refusal(status, message));
         self.state.intervention.clone()
     }
 
@@ -187,5 +201,15 @@ impl Transaction {
             .filter_map(|slot| self.state.tx.get(*slot))
             .map(|score| leading_number(self.state.arena.get(score.value)))
             .max()
+    }
+}
+
+/// The engine's own refusal, which no rule asked for.
+fn refusal(status: u16, message: &str) -> Intervention {
+    Intervention {
+        status,
+        action: Disruption::Deny,
+        rule_id: 0,
+        message: message.to_owned(),
     }
 }

@@ -61,6 +61,7 @@ pub(crate) struct Tx {
     slots: Vec<Option<TxValue>>,
     invented: HashMap<Box<[u8]>, usize>,
     others: Vec<Option<TxValue>>,
+    full: bool,
 }
 
 impl Tx {
@@ -73,6 +74,11 @@ impl Tx {
 
     pub(crate) fn get(&self, slot: Slot) -> Option<TxValue> {
         self.slots.get(slot as usize).copied().flatten()
+    }
+
+    /// True if a name could not be invented any more.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full
     }
 
     /// The variable called `name`, wherever it lives.
@@ -109,7 +115,11 @@ impl Tx {
         }
         let index = match self.invented.get(&folded(name)) {
             Some(index) => *index,
-            None if self.others.len() >= INVENTED || value.is_none() => return,
+            None if value.is_none() => return,
+            None if self.others.len() >= INVENTED => {
+                self.full = true;
+                return;
+            }
             None => {
                 self.invented.insert(folded(name), self.others.len());
                 self.others.push(None);
@@ -164,5 +174,6 @@ mod tests {
             tx.put_named(&names, name.as_bytes(), Some(Text::default()), &mut arena);
         }
         assert_eq!(tx.iter().count(), INVENTED);
+        assert!(tx.is_full());
     }
 }

@@ -125,6 +125,24 @@ impl Operator {
         }
     }
 
+    /// What of a matching `value` made it match: what `TX:0` would hold; where the operator captures
+    /// nothing, the part that is known, else the whole value. For people: rules never see it.
+    pub(crate) fn evidence(&self, value: &[u8], argument: &[u8]) -> Vec<u8> {
+        let mut captures = Captures::default();
+        self.matches(value, argument, Some(&mut captures));
+        if let Some((0, found)) = captures.iter().next() {
+            return found.to_vec();
+        }
+        match &self.kind {
+            Kind::Text(text) if text.finds_a_part() => argument.to_vec(),
+            Kind::ValidateByteRange(allowed) => {
+                let bad = value.iter().find(|byte| !allowed.contains(**byte));
+                bad.copied().into_iter().collect()
+            }
+            _ => value.to_vec(),
+        }
+    }
+
     /// What a value must have to match at all; `None` if nothing cheap can be said.
     pub(crate) fn prefilter(&self) -> Option<Prefilter> {
         match &self.kind {
@@ -340,6 +358,24 @@ mod tests {
         );
         assert!(!compile("rx", "%{2}").expect("valid").takes_macro());
         assert!(!compile("pm", "%{tx.a}").expect("known").takes_macro());
+    }
+
+    #[test]
+    fn the_evidence_is_the_part_that_matched_or_else_the_value() {
+        for (name, argument, value, expected) in [
+            ("rx", "(?i)b(.)d", "abcde", "bcd"),
+            ("pm", "nikto Sqlmap", "my sqlmap/1", "Sqlmap"),
+            ("detectSQLi", "", "1' or '1'='1", "s&sos"),
+            ("contains", "bc", "abcd", "bc"),
+            ("streq", "abc", "abc", "abc"),
+            ("within", "a,b", "b", "b"),
+            ("gt", "3", "17", "17"),
+            ("validateByteRange", "32-126", "ab\tcd", "\t"),
+        ] {
+            let operator = compile(name, argument).expect(name);
+            let found = operator.evidence(value.as_bytes(), argument.as_bytes());
+            assert_eq!(found, expected.as_bytes(), "{name}");
+        }
     }
 
     #[test]

@@ -27,6 +27,11 @@ impl Text {
         }
     }
 
+    /// True if a match means that the argument stands in the value.
+    pub(super) fn finds_a_part(self) -> bool {
+        self != Self::Within
+    }
+
     /// What a value must have, given that the argument holds no macro.
     pub(super) fn prefilter(self, argument: &str) -> Option<Prefilter> {
         match self {

@@ -11,8 +11,8 @@ use super::Variable;
 use crate::body::{cookies, uri, urlencoded};
 use crate::engine::{Origin, Processor, RequestLine, Settings, State};
 
-/// Most cookies of a request that become values.
-const COOKIES: usize = 10_000;
+/// Most cookies of a request: browsers keep fewer than 200 a site, and each costs every rule time.
+const COOKIES: usize = 1000;
 
 /// Gives every variable without keys a value, so that a rule on it always has something to test.
 pub(crate) fn fill_defaults(state: &mut State) {
@@ -88,16 +88,18 @@ fn fill_target(state: &mut State, settings: &Settings, target: &[u8]) {
     );
     let query = uri.query.unwrap_or(b"");
     state.set(Variable::QueryString, query);
-    invalid |= fill_arguments(
+    let outcome = fill_arguments(
         state,
         settings,
         query,
         Variable::ArgsGet,
         Variable::ArgsGetNames,
-    )
-    .invalid_escape;
-    if invalid {
+    );
+    if invalid || outcome.invalid_escape {
         state.set(Variable::UrlencodedError, b"1");
+    }
+    if outcome.stopped {
+        state.overflow("The query has more arguments than SecArgumentsLimit allows.");
     }
     combined_size(state);
 }
@@ -160,7 +162,7 @@ fn fill_headers<'h>(state: &mut State, headers: impl Iterator<Item = (&'h [u8], 
 fn fill_cookies(state: &mut State) {
     let mut room = COOKIES;
     for value in header(state, b"cookie", usize::MAX) {
-        cookies::parse(&value, &mut |name, value| {
+        let whole = cookies::parse(&value, &mut |name, value| {
             if room == 0 {
                 return ControlFlow::Break(());
             }
@@ -168,6 +170,9 @@ fn fill_cookies(state: &mut State) {
             state.add(Variable::RequestCookies, name, value);
             ControlFlow::Continue(())
         });
+        if !whole {
+            state.overflow("The request has more cookies than are inspected.");
+        }
     }
     fill_names(
         state,

@@ -160,6 +160,25 @@ fn a_gateway_that_cannot_record_does_not_start() {
     let bad = logs(&path(&folder, "no/such/folder"), "off", 16);
     let error = Recorder::start(&bad, RecordCounters::unregistered()).unwrap_err();
     assert!(matches!(error, AuditError::Open { .. }), "{error}");
+    assert!(error.to_string().contains("no/such/folder"), "{error}");
+}
+
+#[test]
+fn a_probe_finds_what_cannot_be_opened_and_leaves_no_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let (new, old) = (path(&folder, "new"), path(&folder, "old"));
+    std::fs::write(&old, "a line\n").unwrap();
+    Recorder::probe(&logs(&new, &old, 16)).unwrap();
+    Recorder::probe(&logs("stdout", "off", 16)).unwrap();
+    assert!(!Path::new(&new).exists());
+    assert_eq!(std::fs::read_to_string(&old).unwrap(), "a line\n");
+    let within = path(&folder, "old/file");
+    let none = path(&folder, "no/such/folder");
+    for bad in [folder.path().to_str().unwrap(), &within, &none] {
+        let errors = Recorder::probe(&logs(bad, &new, 16)).unwrap_err();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].to_string().contains(bad), "{errors:?}");
+    }
 }
 
 #[test]

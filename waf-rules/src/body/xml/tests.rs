@@ -30,7 +30,7 @@ fn well_formed_documents_give_their_text_and_attributes() {
         (
             "<s:E xmlns:s='http://s/' xmlns='u' s:k='v'>x</s:E>",
             "x",
-            &["v"],
+            &["http://s/", "u", "v"],
         ),
         ("<!DOCTYPE html><html>x</html>", "x", &[]),
         (
@@ -81,7 +81,8 @@ fn an_external_identifier_is_inspected_and_never_fetched() {
     assert_eq!(xml.attributes, [b"file:///etc/passwd".to_vec()]);
     let include =
         "<a xmlns:xi='http://www.w3.org/2001/XInclude'><xi:include href='file:///x'/></a>";
-    assert_eq!(read(include.as_bytes()).attributes, [b"file:///x".to_vec()]);
+    let attributes = read(include.as_bytes()).attributes;
+    assert!(attributes.contains(&b"file:///x".to_vec()));
 }
 
 #[test]
@@ -139,7 +140,12 @@ fn only_encodings_that_are_read_right_are_read() {
         .encode_utf16()
         .flat_map(u16::to_be_bytes)
         .collect();
-    let bodies: [&[u8]; 5] = [
+    let padded = format!(
+        "<?xml version='1.0'{}encoding='utf-7'?><a>+ADw-script+AD4-</a>",
+        " ".repeat(300)
+    );
+    let bodies: [&[u8]; 6] = [
+        padded.as_bytes(),
         &utf16,
         b"\xff\xfe<\0a\0/\0>\0",
         b"<?xml version='1.0' encoding='utf-7'?><a>+ADw-script+AD4-</a>",
