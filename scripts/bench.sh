@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="$HOME/.cargo/bin:$PATH:/usr/sbin"
 
 rounds=${ROUNDS:-3} each=${SECONDS_EACH:-5} connections=${CONNECTIONS:-32}
-crs=${CRS_DIR:-../shared/corpora/crs4}
+crs=${CRS_DIR:-../shared/corpora/crs4} # or a checkout beside the project
 [[ -d $crs ]] && crs=$(realpath "$crs") || crs=
 dir=$(mktemp -d)
 backend=127.0.0.1:18900

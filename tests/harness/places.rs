@@ -51,8 +51,8 @@ fn build() -> PathBuf {
     profile_folder.join("palisade")
 }
 
-/// A corpus or rule set from outside the repository: `$VARIABLE`, else `../shared/corpora/NAME`
-/// beside the workspace. Without it the suite is skipped aloud and `None` returned.
+/// A corpus or rule set from outside the repository: `$VARIABLE`, else a checkout beside the project.
+/// Without it the suite is skipped aloud and `None` returned.
 #[must_use]
 pub fn corpus(variable: &str, name: &str) -> Option<PathBuf> {
     let path = match env::var_os(variable) {

@@ -1,8 +1,8 @@
 //! Foreign suites against operators and transformations: secrules-language-tests (`SECRULES_TESTS`)
 //! and libinjection's own corpus (`LIBINJECTION_TESTS`).
 //!
-//! Both are looked up in the environment, then under `../shared/corpora/` beside the workspace, and
-//! skipped aloud otherwise. Every case left out stands in a list with its reason, and every run
+//! Both are looked up in the environment, then in a checkout beside the project, and skipped aloud
+//! otherwise. Every case left out stands in a list with its reason, and every run
 //! asserts how many cases passed.
 
 mod crs;
