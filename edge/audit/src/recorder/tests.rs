@@ -167,11 +167,11 @@ fn a_gateway_that_cannot_record_does_not_start() {
 fn a_probe_finds_what_cannot_be_opened_and_leaves_no_trace() {
     let folder = tempfile::tempdir().unwrap();
     let (new, old) = (path(&folder, "new"), path(&folder, "old"));
-    std::fs::write(&old, "a line\n").unwrap();
+    fs::write(&old, "a line\n").unwrap();
     Recorder::probe(&logs(&new, &old, 16)).unwrap();
     Recorder::probe(&logs("stdout", "off", 16)).unwrap();
     assert!(!Path::new(&new).exists());
-    assert_eq!(std::fs::read_to_string(&old).unwrap(), "a line\n");
+    assert_eq!(fs::read_to_string(&old).unwrap(), "a line\n");
     let within = path(&folder, "old/file");
     let none = path(&folder, "no/such/folder");
     for bad in [folder.path().to_str().unwrap(), &within, &none] {
