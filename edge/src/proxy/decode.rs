@@ -20,6 +20,9 @@ pub(crate) struct DecodeLimits {
     pub(crate) ratio: usize,
     /// Decoded bytes that are kept; the rest is only checked.
     pub(crate) keep: usize,
+    /// Whether too much is an error. Requests are refused for it; of a response, what came out so
+    /// far is inspected.
+    pub(crate) strict: bool,
 }
 
 impl DecodeLimits {
@@ -35,6 +38,7 @@ pub(crate) fn decode_limits(body: &BodyLimits, keep: usize) -> DecodeLimits {
         bytes: usize::try_from(body.decode_limit).unwrap_or(usize::MAX),
         ratio: body.decode_ratio as usize,
         keep,
+        strict: true,
     }
 }
 
@@ -82,9 +86,10 @@ pub(crate) fn decode(
         return Err(DecodeError::Unsupported);
     }
     let cap = limits.cap(body.len());
-    let opaque = codings
+    let brotli = codings
         .iter()
         .any(|coding| matches!(coding, Coding::Brotli));
+    let opaque = brotli && (codings.len() > 1 || holds_text(body));
     let mut decoded = Decoded {
         bytes: body.clone(),
         whole,
@@ -97,10 +102,24 @@ pub(crate) fn decode(
         } else {
             cap
         };
-        decoded = coding.undo(&decoded, Room { cap, keep })?;
+        decoded = coding.undo(
+            &decoded,
+            Room {
+                cap,
+                keep,
+                strict: limits.strict,
+            },
+        )?;
         decoded.opaque = opaque;
     }
     Ok(decoded)
+}
+
+/// True if a server that ignores the coding could read text in the coded bytes. Errs towards text:
+/// then the decoded form is passed on, which says the same.
+fn holds_text(coded: &[u8]) -> bool {
+    let text = |byte: &u8| matches!(byte, 0x20..=0x7e | b'\t'..=b'\r');
+    coded.windows(TEXT_RUN).any(|run| run.iter().all(text))
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -116,6 +135,7 @@ enum Coding {
 struct Room {
     cap: usize,
     keep: usize,
+    strict: bool,
 }
 
 impl Coding {
@@ -149,7 +169,8 @@ impl Coding {
         match ended {
             Ok(()) => {}
             // Cut by us: what came out so far is the beginning of the content.
-            Err(DecodeError::Malformed | DecodeError::TooLarge) if !whole && output.seen > 0 => {}
+            Err(DecodeError::Malformed) if !whole && output.seen > 0 => {}
+            Err(DecodeError::TooLarge) if !room.strict => {}
             Err(error) => return Err(error),
         }
         let all = output.seen == output.bytes.len();
@@ -253,6 +274,8 @@ impl Output {
 
 const BUFFER: usize = 16 * 1024;
 const MAX_STACKED: usize = 2;
+/// Shorter than any attack.
+const TEXT_RUN: usize = 8;
 const MAX_MEMBERS: usize = 64;
 const SMALL: usize = 1 << 20;
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -269,6 +292,7 @@ mod tests {
         bytes: 4 << 20,
         ratio: 100,
         keep: 1 << 20,
+        strict: true,
     };
 
     fn gzip(data: &[u8]) -> Bytes {

@@ -9,7 +9,7 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use super::Context;
-use super::decode::decode_limits;
+use super::decode::{DecodeLimits, decode_limits};
 use super::hold::{Hold, HoldLimits};
 use super::intercept::Handle;
 use crate::stages::inspect;
@@ -126,7 +126,10 @@ fn hold(session: &mut Session, response: &ResponseHeader, limits: HoldLimits, ct
     let codings = response.headers.get_all(header::CONTENT_ENCODING);
     let codings: Vec<&[u8]> = codings.iter().map(http::HeaderValue::as_bytes).collect();
     let encoding = (!codings.is_empty()).then(|| codings.join(&b','));
-    let decode = decode_limits(&route.profile.body, limits.bytes);
+    let decode = DecodeLimits {
+        strict: false,
+        ..decode_limits(&route.profile.body, limits.bytes)
+    };
     let hold = Hold::new(inspection, mode, limits, decode, encoding);
     ctx.intercept
         .get_or_insert_with(|| Handle::install(&mut session.downstream_session, None))

@@ -53,7 +53,13 @@ fn rule(out: &mut impl Write, matched: &Match, paint: Paint) -> io::Result<()> {
         let name = format!("t:{}", step.transformation);
         writeln!(out, "  {name:<24}  {}", step.value)?;
     }
-    writeln!(out, "  matched   {}", matched.matched)?;
+    if !matched.captured.is_empty() {
+        writeln!(out, "  matched   {}", matched.captured)?;
+    }
+    writeln!(out, "  because   {}", matched.matched)?;
+    if matched.score != 0 {
+        writeln!(out, "  score     {:+}", matched.score)?;
+    }
     if !matched.data.is_empty() {
         writeln!(out, "  data      {}", matched.data)?;
     }
@@ -77,6 +83,8 @@ pub(super) fn json(out: &mut impl Write, story: &Story) -> io::Result<()> {
                 "msg": matched.msg,
                 "data": matched.data,
                 "match": matched.matched,
+                "captured": matched.captured,
+                "score": matched.score,
                 "variable": matched.variable,
                 "value": matched.value,
                 "severity": matched.severity,
