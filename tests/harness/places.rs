@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The folder of the workspace's `Cargo.toml`.
 #[must_use]
@@ -68,10 +69,21 @@ pub fn skipped(suite: &str, reason: &str) {
     println!("\nskipped: {suite} ({reason})");
 }
 
-/// A loopback address on which nobody listens now.
+/// A loopback address on which nobody listens now. Below the ports that outgoing connections take,
+/// which could otherwise take it before the gateway does; each process starts somewhere else.
 #[must_use]
 pub fn free_address() -> String {
-    let probe = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    let address = probe.local_addr().expect("a bound socket has an address");
-    address.to_string()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(97);
+    (0..PORTS)
+        .find_map(|_| {
+            let step = NEXT.fetch_add(1, Ordering::Relaxed);
+            let port = FIRST_PORT + start.wrapping_add(step) % PORTS;
+            let address = format!("127.0.0.1:{port}");
+            TcpListener::bind(&address).is_ok().then_some(address)
+        })
+        .expect("loopback has a free port")
 }
+
+const FIRST_PORT: u32 = 20_000;
+const PORTS: u32 = 12_000;

@@ -89,37 +89,54 @@ pub(crate) fn decode(
     let brotli = codings
         .iter()
         .any(|coding| matches!(coding, Coding::Brotli));
-    let opaque = brotli && (codings.len() > 1 || holds_text(body));
     let mut decoded = Decoded {
         bytes: body.clone(),
         whole,
-        opaque,
+        opaque: false,
     };
     // The header lists codings in the order they were applied: undo the last one first.
     for (left, coding) in codings.iter().enumerate().rev() {
-        let keep = if left == 0 && !opaque {
+        let keep = if left == 0 && !brotli {
             limits.keep.min(cap)
         } else {
             cap
         };
-        decoded = coding.undo(
-            &decoded,
-            Room {
-                cap,
-                keep,
-                strict: limits.strict,
-            },
-        )?;
-        decoded.opaque = opaque;
+        let strict = limits.strict;
+        decoded = coding.undo(&decoded, Room { cap, keep, strict })?;
+    }
+    decoded.opaque = brotli && (codings.len() > 1 || hides_text(body, &decoded.bytes));
+    if brotli && !decoded.opaque && decoded.bytes.len() > limits.keep {
+        // A copy: the slice would keep all of it in memory.
+        let kept = decoded.bytes.get(..limits.keep).unwrap_or_default();
+        decoded.bytes = Bytes::copy_from_slice(kept);
+        decoded.whole = false;
     }
     Ok(decoded)
 }
 
-/// True if a server that ignores the coding could read text in the coded bytes. Errs towards text:
-/// then the decoded form is passed on, which says the same.
-fn holds_text(coded: &[u8]) -> bool {
+/// True if a server that ignores the coding could read text in the coded bytes that is not in the
+/// content. Errs towards text: then the decoded form is passed on, which says the same.
+fn hides_text(coded: &[u8], content: &[u8]) -> bool {
     let text = |byte: &u8| matches!(byte, 0x20..=0x7e | b'\t'..=b'\r');
-    coded.windows(TEXT_RUN).any(|run| run.iter().all(text))
+    let mut runs = coded
+        .split(|byte| !text(byte))
+        .filter(|run| run.len() >= TEXT_RUN);
+    let found = runs
+        .by_ref()
+        .take(MAX_RUNS)
+        .all(|run| stands_in(run, content));
+    !found || runs.next().is_some()
+}
+
+/// True if `run` is part of `content`, but for a few bytes of the format at its ends that happen to
+/// be printable.
+fn stands_in(run: &[u8], content: &[u8]) -> bool {
+    (0..=FRAME).any(|start| {
+        (0..=FRAME).any(|end| {
+            let part = run.get(start..run.len() - end).unwrap_or_default();
+            memchr::memmem::find(content, part).is_some()
+        })
+    })
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -274,8 +291,11 @@ impl Output {
 
 const BUFFER: usize = 16 * 1024;
 const MAX_STACKED: usize = 2;
-/// Shorter than any attack.
+/// Shorter runs of text, and `FRAME` bytes at both ends of one, are too short for an attack.
 const TEXT_RUN: usize = 8;
+const FRAME: usize = 2;
+/// Runs that are looked for in the content; more count as hidden.
+const MAX_RUNS: usize = 16;
 const MAX_MEMBERS: usize = 64;
 const SMALL: usize = 1 << 20;
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
