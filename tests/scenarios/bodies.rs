@@ -158,6 +158,18 @@ fn a_body_that_is_not_what_its_coding_says_is_refused() {
 }
 
 #[test]
+fn text_that_hides_behind_brotli_never_reaches_the_upstream() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::example("waf").before(&upstream).start();
+    // An empty Brotli stream, then bytes that only a server deaf to Content-Encoding would read.
+    let hidden = [b"\x06&", ATTACK].concat();
+    assert_eq!(send_coded(&gateway, "br", &hidden).status, 200);
+    let seen = upstream.only_request();
+    assert!(seen.body.is_empty(), "only the content is passed on");
+    assert_eq!(seen.header("content-encoding"), None);
+}
+
+#[test]
 fn a_decompression_bomb_is_cut_off_early() {
     let upstream = Upstream::echo();
     let mut gateway = Gateway::example("waf").before(&upstream).start();
