@@ -159,7 +159,8 @@ fn health_readiness_and_metrics_are_told_on_the_admin_listener_alone() {
     reaches("palisade_requests_total", 7.0);
     reaches("palisade_rule_matches_total", 1.0);
     let text = gateway.admin("/metrics").text();
-    assert!(text.contains("verdict=\"blocked\""), "per verdict:\n{text}");
+    let blocked = "palisade_requests_total{route=\"app\",verdict=\"blocked\"} 1";
+    assert!(text.contains(blocked), "per route and verdict:\n{text}");
     assert!(text.contains("palisade_layer_seconds"), "per layer");
 }
 

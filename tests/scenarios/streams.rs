@@ -75,6 +75,25 @@ fn a_web_socket_is_a_pipe_in_both_directions() {
 }
 
 #[test]
+fn a_silent_web_socket_outlives_the_read_timeout_of_its_upstream() {
+    let upstream = Upstream::answering(|_| Answer::Upgrade("websocket".to_owned()));
+    let gateway = Gateway::routing(
+        "upstreams: { app: { servers: [\"${UPSTREAM}\"], timeouts: { read: 1s, write: 1s } } }
+routes: [{ upstream: app }]
+",
+    )
+    .before(&upstream)
+    .start();
+    let mut client = Client::connect(&gateway.address);
+    client.send(&request("GET", "/chat", &UPGRADE, b""));
+    assert_eq!(client.head().unwrap().unwrap().status, 101);
+    thread::sleep(Duration::from_millis(2500));
+    let frame = b"\x81\x05hello";
+    client.send(frame);
+    assert_eq!(client.bytes(frame.len()), frame);
+}
+
+#[test]
 fn an_attack_in_the_head_of_an_upgrade_is_refused() {
     let upstream = Upstream::answering(|_| Answer::Upgrade("websocket".to_owned()));
     let gateway = Gateway::example("waf").before(&upstream).start();
