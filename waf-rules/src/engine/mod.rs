@@ -8,6 +8,7 @@ mod bits;
 mod cache;
 mod evaluate;
 mod link;
+mod literals;
 mod live;
 mod log;
 mod prefilter;

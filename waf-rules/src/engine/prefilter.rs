@@ -9,11 +9,10 @@
 //! So a prefilter can cost time but cannot lose a match. The fuzz target `transaction` holds every
 //! evaluation against the plain one, which caches and filters nothing.
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind};
-
 use super::arena::Arena;
 use super::bits::{Bits, has};
 use super::cache::{Cache, Output};
+use super::literals::Literals;
 use super::ruleset::RuleSet;
 use super::state::State;
 use super::target::collect;
@@ -55,9 +54,7 @@ pub(crate) struct Group {
 /// All filters of one side, ready to be asked about a byte string.
 #[derive(Debug, Default)]
 pub(crate) struct Scanner {
-    literals: Option<AhoCorasick>,
-    /// Filters that need the literal, by literal.
-    owners: Vec<Box<[u32]>>,
+    literals: Literals,
     /// Filters that need no literal. Its length is the width of every set of filters.
     free: Vec<u64>,
     /// The distinct byte sets that filters without literals need a byte of.
@@ -119,29 +116,13 @@ impl Scanner {
                 }
             }
         }
-        let automaton = AhoCorasick::builder()
-            .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
-            .ascii_case_insensitive(true)
-            .build(literals.iter().map(|(literal, _)| literal));
-        let (literals, owners) = match automaton {
-            Ok(automaton) if !literals.is_empty() => (
-                Some(automaton),
-                literals
-                    .into_iter()
-                    .map(|(_, owners)| owners.into_boxed_slice())
-                    .collect(),
-            ),
-            Ok(_) => (None, Vec::new()),
-            // Too many literals for one automaton: then every filter says "maybe".
-            Err(_) => {
-                (0..filters.len()).for_each(|number| free.insert(number));
-                (None, Vec::new())
-            }
-        };
+        let literals = Literals::new(literals).unwrap_or_else(|| {
+            // Too many literals for one search: then every filter says "maybe".
+            (0..filters.len()).for_each(|number| free.insert(number));
+            Literals::default()
+        });
         Self {
             literals,
-            owners,
             free: free.words().to_vec(),
             rest: filters
                 .iter()
@@ -167,21 +148,7 @@ impl Scanner {
     /// Writes the filters whose literals `bytes` has into `candidates`.
     fn scan(&self, bytes: &[u8], candidates: &mut [u64]) {
         candidates.copy_from_slice(&self.free);
-        let Some(automaton) = self.literals.as_ref().filter(|_| bytes.len() >= SHORTEST) else {
-            return;
-        };
-        let Ok(found) = automaton.try_find_overlapping_iter(Input::new(bytes)) else {
-            candidates.fill(u64::MAX);
-            return;
-        };
-        for literal in found {
-            let owners = self.owners.get(literal.pattern().as_usize());
-            for owner in owners.map_or(&[][..], |owners| owners) {
-                if let Some(word) = candidates.get_mut(*owner as usize / 64) {
-                    *word |= 1 << (owner % 64);
-                }
-            }
-        }
+        self.literals.scan(bytes, candidates);
     }
 
     /// Takes out the filters that need a byte which is not `present`.
@@ -196,9 +163,6 @@ impl Scanner {
         }
     }
 }
-
-/// Literals have two bytes or more.
-const SHORTEST: usize = 2;
 
 /// False if no value of the group can match the filter with this bit.
 pub(crate) fn group_may_match(rules: &RuleSet, state: &mut State, number: u32, bit: u32) -> bool {
