@@ -60,6 +60,10 @@ conformance: ## the OWASP CRS regression suite through the live gateway (CRS_DIR
 bench: ## requests a second against nginx and nginx + libmodsecurity, as ratios (needs wrk)
 	@scripts/bench.sh
 
+.PHONY: bench-waf
+bench-waf: ## CPU a request costs the rule engine and its peers, in one run (CRS_DIR)
+	@scripts/bench-waf.sh
+
 .PHONY: soak
 soak: ## the slow proofs: 1 GiB upload, 2,000 slow clients, reloads under load
 	cargo build --release -p edge --bin palisade

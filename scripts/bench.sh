@@ -34,7 +34,6 @@ main() {
   fi
   local request
   for request in get post; do measure "$request"; done
-  engine_alone
 }
 
 # Alternating rounds: what else the machine does hits every subject alike.
@@ -161,22 +160,6 @@ enlist() { # NAME PORT PID
   echo "$1 does not answer:" >&2
   tail -n 20 "$dir/$1.log" >&2
   exit 1
-}
-
-engine_alone() {
-  if [[ -z $crs ]]; then
-    echo 'skipped: engine alone (set CRS_DIR to an OWASP CRS checkout)'
-    return
-  fi
-  modsecurity_rules
-  printf '\nThe engine alone, CPU microseconds a request\n'
-  cargo run --profile dist -q -p waf-rules --example cost -- "$dir/modsecurity/main.conf"
-  if [[ -n ${MODSECURITY_COST:-} ]]; then
-    echo 'libmodsecurity:'
-    "$MODSECURITY_COST" "$dir/modsecurity/main.conf" 60
-  else
-    echo 'skipped: libmodsecurity alone (set MODSECURITY_COST to a program that measures it)'
-  fi
 }
 
 finish() {
