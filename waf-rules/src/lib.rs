@@ -27,6 +27,7 @@ mod variables;
 
 pub use compile::{Loaded, Loader};
 pub use engine::{
-    Disruption, Intervention, Match, Origin, Outcome, RequestLine, RuleSet, Step, Transaction,
+    Choice, Chosen, Disruption, Intervention, Match, Origin, Outcome, Profile, ProfileError,
+    RequestLine, RuleSet, Step, Transaction,
 };
 pub use syntax::Problem;

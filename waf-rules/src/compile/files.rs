@@ -87,7 +87,7 @@ fn entries(parent: &Path, pattern: &str) -> Vec<PathBuf> {
 }
 
 /// Glob match of one name; backtracks to the last star only, so it is quadratic at worst.
-fn fits(pattern: &[u8], name: &[u8]) -> bool {
+pub(crate) fn fits(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut seen) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     while seen < name.len() {

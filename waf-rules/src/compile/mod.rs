@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 
 use crate::engine::RuleSet;
 use crate::syntax::Problem;
+pub(crate) use files::fits;
+pub(crate) use names::Names;
 use reader::Reader;
 
 /// Collects the sources of a rule set and compiles them in the order they were given.

@@ -36,6 +36,18 @@ impl Bits {
         }
     }
 
+    /// How many numbers are in the set.
+    pub(crate) fn len(&self) -> usize {
+        self.words
+            .iter()
+            .map(|word| word.count_ones() as usize)
+            .sum()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.words.iter().all(|word| *word == 0)
+    }
+
     /// The bits, lowest number first.
     pub(crate) fn words(&self) -> &[u64] {
         &self.words

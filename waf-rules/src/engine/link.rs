@@ -59,6 +59,11 @@ fn test_item(
     if !state.exclusions.is_empty() && excluded(rules, state, item) {
         return;
     }
+    if let Some(profile) = &state.profile
+        && profile.withholds(state.running, item, state.arena.get(item.name))
+    {
+        return;
+    }
     if link.multi_match {
         let stages = state
             .cache

@@ -12,6 +12,7 @@ mod literals;
 mod live;
 mod log;
 mod prefilter;
+mod profile;
 mod report;
 mod rule;
 mod ruleset;
@@ -26,6 +27,7 @@ mod values;
 pub(crate) use bits::Bits;
 pub(crate) use cache::Pipeline;
 pub(crate) use prefilter::{Group, Scanner, Side};
+pub use profile::{Choice, Chosen, Profile, ProfileError};
 pub use report::{Disruption, Intervention, Match, Outcome, Step};
 pub(crate) use rule::{
     Allow, Change, Check, Control, Disruptive, EngineMode, Exclusion, Filter, Link, Meta, Next,

@@ -57,6 +57,13 @@ pub(crate) struct Scores {
 }
 
 impl Scores {
+    /// True if `slot` holds a score or a part of one.
+    pub(crate) fn hold(&self, slot: Slot) -> bool {
+        self.inbound.contains(&slot)
+            || self.outbound.contains(&slot)
+            || self.parts.iter().any(|(part, _)| *part == slot)
+    }
+
     /// True if what is added to `slot` ends up in a score that is reported.
     pub(crate) fn count(&self, slot: Slot, state: &State) -> bool {
         if self.inbound.contains(&slot) || self.outbound.contains(&slot) {
@@ -113,7 +120,7 @@ impl Default for Settings {
 }
 
 impl RuleSet {
-    /// Starts a transaction.
+    /// Starts a transaction with the rules as they are; see [`Profile`](super::Profile).
     #[must_use]
     pub fn begin(
         self: &Arc<Self>,
@@ -121,7 +128,7 @@ impl RuleSet {
         unique_id: &str,
         now: SystemTime,
     ) -> Transaction {
-        Transaction::new(Arc::clone(self), origin, unique_id, now)
+        Transaction::new(Arc::clone(self), None, origin, unique_id, now)
     }
 
     /// How many rules there are; a chain counts as one.

@@ -5,23 +5,46 @@
 //! kept as bits: a rule that names `REQUEST_COOKIES:/^_ga/` costs one bit test afterwards.
 
 use crate::regex::Pattern;
-
+use crate::syntax::SelectorText;
 use crate::variables::Variable;
 
-/// What a selector asks of a member's name. Both forms ignore the case of ASCII letters.
+/// What a selector asks of a member's name. All forms ignore the case of ASCII letters.
 #[derive(Debug)]
 pub(crate) enum Selector {
     /// The whole name.
     Key(Box<[u8]>),
     /// A search in the name.
     Regex(Pattern),
+    /// This name, and the names of everything below it in a document: `json.user` for
+    /// `json.user.*`, which means `json.user`, `json.user.name` and `json.user[0].name`.
+    Subtree(Box<[u8]>),
 }
 
 impl Selector {
+    /// Compiles a selector as written.
+    pub(crate) fn read(text: &SelectorText) -> Result<Self, String> {
+        Ok(match text {
+            SelectorText::Regex(pattern) => Self::Regex(Pattern::caseless(pattern)?),
+            SelectorText::Key(key) => {
+                match key.strip_suffix(".*").filter(|root| !root.is_empty()) {
+                    Some(root) => Self::Subtree(root.as_bytes().into()),
+                    None => Self::Key(key.as_bytes().into()),
+                }
+            }
+        })
+    }
+
     pub(crate) fn matches(&self, name: &[u8]) -> bool {
         match self {
             Self::Key(key) => key.eq_ignore_ascii_case(name),
             Self::Regex(pattern) => pattern.is_match(name),
+            Self::Subtree(root) => {
+                name.split_at_checked(root.len())
+                    .is_some_and(|(start, rest)| {
+                        start.eq_ignore_ascii_case(root)
+                            && matches!(rest.first(), None | Some(b'.' | b'['))
+                    })
+            }
         }
     }
 }

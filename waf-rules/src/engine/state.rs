@@ -1,11 +1,13 @@
 //! Everything that changes while one exchange runs through the rules.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::arena::{Arena, Text};
 use super::bits::Bits;
 use super::cache::Cache;
 use super::prefilter::Side;
+use super::profile::Profile;
 use super::report::{Intervention, Match};
 use super::rule::{Allow, EngineMode, Processor};
 use super::ruleset::RuleSet;
@@ -60,7 +62,9 @@ pub(crate) struct State {
     /// What the running rule has added to the anomaly score.
     pub(crate) added: i64,
 
-    /// Rules a `ctl` took out.
+    /// What is laid over the rules; `None`: nothing.
+    pub(crate) profile: Option<Arc<Profile>>,
+    /// Rules the profile or a `ctl` took out.
     pub(crate) removed: Bits,
     /// Numbers of the exclusions a `ctl` put in force.
     pub(crate) exclusions: Vec<u32>,
@@ -89,11 +93,18 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(rules: &RuleSet, now: SystemTime) -> Self {
+    pub(crate) fn new(rules: &RuleSet, profile: Option<Arc<Profile>>, now: SystemTime) -> Self {
+        let mut arena = Arena::with_capacity(ARENA);
+        let mut tx = Tx::new(&rules.tx_names);
+        let mut removed = Bits::default();
+        if let Some(profile) = &profile {
+            profile.pin_all(&mut tx, &mut arena);
+            removed.clone_from(&profile.removed);
+        }
         Self {
-            arena: Arena::with_capacity(ARENA),
+            arena,
             values: Values::default(),
-            tx: Tx::new(&rules.tx_names),
+            tx,
             cache: Cache::new(rules),
             now,
             side: Side::Request,
@@ -105,7 +116,8 @@ impl State {
             captures: Captures::default(),
             highest_severity: 255,
             added: 0,
-            removed: Bits::default(),
+            profile,
+            removed,
             exclusions: Vec::new(),
             engine: rules.settings.engine,
             processor: None,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::evaluate::run_phase;
+use super::profile::Profile;
 use super::report::{Disruption, Intervention, Outcome};
 use super::rule::EngineMode;
 use super::ruleset::RuleSet;
@@ -45,11 +46,12 @@ pub struct Transaction {
 impl Transaction {
     pub(crate) fn new(
         rules: Arc<RuleSet>,
+        profile: Option<Arc<Profile>>,
         origin: Origin,
         unique_id: &str,
         now: SystemTime,
     ) -> Self {
-        let mut state = State::new(&rules, now);
+        let mut state = State::new(&rules, profile, now);
         fill_defaults(&mut state);
         fill_origin(&mut state, origin, unique_id);
         Self { rules, state }

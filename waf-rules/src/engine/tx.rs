@@ -43,6 +43,13 @@ impl TxNames {
         self.slots.get(&folded(name)).copied()
     }
 
+    /// Every name that is text.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.slots
+            .keys()
+            .filter_map(|name| std::str::from_utf8(name).ok())
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
@@ -53,6 +60,8 @@ impl TxNames {
 pub(crate) struct TxValue {
     pub(crate) name: Text,
     pub(crate) value: Text,
+    /// Rules cannot change it.
+    pinned: bool,
 }
 
 /// The collection's state in one transaction.
@@ -94,10 +103,24 @@ impl Tx {
 
     /// Sets or, with `None`, removes a known variable. `name` is kept from the first time.
     pub(crate) fn put(&mut self, slot: Slot, name: &[u8], value: Option<Text>, arena: &mut Arena) {
-        if let Some(entry) = self.slots.get_mut(slot as usize) {
+        if let Some(entry) = self.slots.get_mut(slot as usize)
+            && !entry.is_some_and(|old| old.pinned)
+        {
             *entry = value.map(|value| TxValue {
                 name: entry.map_or_else(|| arena.push(name), |old| old.name),
                 value,
+                pinned: false,
+            });
+        }
+    }
+
+    /// Sets a known variable for the whole transaction: [`Tx::put`] leaves it as it is.
+    pub(crate) fn pin(&mut self, slot: Slot, name: &[u8], value: &[u8], arena: &mut Arena) {
+        if let Some(entry) = self.slots.get_mut(slot as usize) {
+            *entry = Some(TxValue {
+                name: arena.push(name),
+                value: arena.push(value),
+                pinned: true,
             });
         }
     }
@@ -130,6 +153,7 @@ impl Tx {
             *entry = value.map(|value| TxValue {
                 name: arena.push(name),
                 value,
+                pinned: false,
             });
         }
     }
