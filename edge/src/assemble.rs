@@ -155,6 +155,7 @@ impl Gateway {
             bytes: usize::MAX,
             fields: usize::MAX,
             target: usize::MAX,
+            non_ascii_target: false,
         };
         self.policy
             .listeners()

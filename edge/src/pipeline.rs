@@ -78,6 +78,22 @@ pub(crate) async fn admit(
     Ok(Admitted { permit, replay })
 }
 
+/// Lets the rules read a head that the gate refused, so that the record says what they saw in it.
+/// Nothing they say changes the answer: no body is read, no permit made. It costs what phase 1 of any
+/// admitted request costs.
+pub(crate) fn witness(
+    gateway: &Gateway,
+    exchange: &mut Exchange,
+    trace: bool,
+) -> Option<Inspection> {
+    let route = gateway.route(exchange.head.as_ref()?).ok()??;
+    let mut inspection = Some(route.profile.waf.as_ref()?.begin(exchange, trace));
+    let _ = timed(exchange, Layer::Waf, |exchange| {
+        inspect::head(&mut inspection, exchange)
+    });
+    inspection
+}
+
 /// Finds the route; a request that fits none is nobody's business.
 fn route(gateway: &Gateway, exchange: &mut Exchange) -> Result<Arc<RouteState>, Refused> {
     let found = exchange

@@ -14,6 +14,7 @@ use edge_conn::{GateRefusal, Observer, TurnedAway};
 use edge_core::{Connection, Decision, Exchange, Layer, Refusal, RequestId, Verdict};
 
 use crate::assemble::{Gateway, RouteState};
+use crate::pipeline;
 
 /// Shared by all workers for the life of the process.
 pub(crate) struct Shared {
@@ -119,7 +120,11 @@ impl Observer for Shared {
             verdict: Verdict::Respond(Refusal::new(status, reason.name())),
             enforced: true,
         });
-        self.record(&self.gateway(), None, exchange);
+        let gateway = self.gateway();
+        if let Some(inspection) = pipeline::witness(&gateway, &mut exchange, false) {
+            inspection.finish(&mut exchange);
+        }
+        self.record(&gateway, None, exchange);
     }
 
     fn turned_away(&self, _peer: SocketAddr, why: TurnedAway) {

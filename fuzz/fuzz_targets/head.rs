@@ -21,6 +21,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         bytes: 65_536,
         fields: 128,
         target: 8192,
+        non_ascii_target: data.len() % 2 == 0,
     };
     if admit(raw, &limits).is_ok() {
         assert!(head.is_ok(), "the gate let pass what is no head");

@@ -17,6 +17,7 @@ mod lifecycle;
 mod proxy_protocol;
 mod proxying;
 mod records;
+mod refused;
 mod routing;
 mod slow;
 mod streams;

@@ -80,7 +80,7 @@ impl Object<'_> {
         let target = self.style.redaction.target(head.target());
         self.wire(&target);
         self.key("protocol");
-        self.text(head.version().name());
+        self.wire(head.protocol());
         self.key("headers");
         self.headers(head);
         self.out.push(b'}');

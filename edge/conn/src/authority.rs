@@ -22,6 +22,12 @@ pub(crate) fn is_valid(authority: &[u8]) -> bool {
     }
 }
 
+/// True if `authority` is a plain `host:port` or `[v6]:port`.
+pub(crate) fn names_port(authority: &[u8]) -> bool {
+    is_valid(authority)
+        && authority.iter().rposition(|b| *b == b':') > authority.iter().rposition(|b| *b == b']')
+}
+
 /// The authority of an absolute-form `http` or `https` target, and whether what follows it can
 /// follow an authority; `None` if the target is not of that form.
 pub(crate) fn of_target(target: &[u8]) -> Option<&[u8]> {
@@ -79,6 +85,20 @@ mod tests {
             assert!(!is_valid(host.as_bytes()), "{host:?}");
         }
         assert!(!is_valid(&[b'a'; 256]));
+    }
+
+    #[test]
+    fn a_port_is_named_or_not() {
+        for (authority, named) in [
+            ("a.example:443", true),
+            ("[::1]:443", true),
+            ("[::1]", false),
+            ("a.example", false),
+            ("a:b", false),
+            ("/a:443", false),
+        ] {
+            assert_eq!(names_port(authority.as_bytes()), named, "{authority}");
+        }
     }
 
     #[test]

@@ -288,9 +288,10 @@ where
 
 /// The head as pingora gets it. Four bytes that RFC 3986 does not allow in a target and attackers
 /// like are percent-encoded, because pingora's URI type refuses them: the rules must see such a
-/// request, and see it raw. Every decoder reads both spellings alike.
+/// request, and see it raw. Every decoder reads both spellings alike. So are bytes beyond ASCII where
+/// the listener admits them: no server behind us may choose how to read them.
 fn for_engine(raw: &[u8], head: &Head) -> BytesMut {
-    let odd = |b: &u8| matches!(b, b'"' | b'<' | b'>' | b'`');
+    let odd = |b: &u8| matches!(b, b'"' | b'<' | b'>' | b'`') || !b.is_ascii();
     if !head.target().iter().any(odd) {
         return BytesMut::from(raw);
     }

@@ -19,6 +19,13 @@ pub struct HeadLimits {
     pub fields: usize,
     /// Bytes of the request target.
     pub target: usize,
+    /// Whether bytes beyond ASCII may stand in the target.
+    ///
+    /// RFC 3986 has no such bytes, and servers disagree about them: one reads UTF-8, one Latin-1, one
+    /// takes 0xA0 or 0x85 for a blank. Admitting them is safe because no server gets to see one: the
+    /// rules read the target as it was sent, and everybody behind the gate reads it percent-encoded,
+    /// which has one meaning (`connection::for_engine`).
+    pub non_ascii_target: bool,
 }
 
 /// How the end of the request's content is found, RFC 9112 section 6.3.
@@ -137,6 +144,7 @@ pub fn check(head: &Head, limits: &HeadLimits) -> Result<(), Reason> {
     if fields.any(|(_, value)| value.iter().any(control)) {
         return Err(HeadError::FieldValue.into());
     }
+    // HTTP/2 has its own way to the engine, on which nothing is encoded.
     if !head.target().iter().all(u8::is_ascii_graphic) {
         return Err(HeadError::Target.into());
     }
@@ -163,8 +171,18 @@ fn examine(head: &Head, limits: &HeadLimits) -> Result<(Framing, bool), Reason> 
 
 fn request_line(head: &Head, limits: &HeadLimits) -> Result<(), Reason> {
     let (method, target) = (head.method(), head.target());
+    if head.version() == Version::Other {
+        return Err(HeadError::Version.into());
+    }
+    if !limits.non_ascii_target && !target.is_ascii() {
+        return Err(HeadError::Target.into());
+    }
     if method.len() > METHOD_MAX {
         return Err(Reason::MethodTooLong);
+    }
+    // RFC 9112 section 3.2.3: a tunnel is asked for by host and port, anything else is no request.
+    if method == b"CONNECT" && !authority::names_port(target) {
+        return Err(Reason::TargetForm);
     }
     // CONNECT would turn us into a tunnel, TRACE reflects credentials (RFC 9110 section 9.3.8).
     if method.eq_ignore_ascii_case(b"CONNECT") || method.eq_ignore_ascii_case(b"TRACE") {

@@ -72,6 +72,9 @@ pub struct HeadSpec {
     pub target: ByteSize,
     /// Number of fields; beyond it the answer is 431.
     pub fields: u16,
+    /// Accept bytes beyond ASCII in the request target: rules see them as sent, upstreams
+    /// percent-encoded. `false` by default: the answer is 400.
+    pub non_ascii_target: bool,
     /// Time from the first byte to the last; beyond it the answer is 408.
     pub deadline: HumanDuration,
 }
@@ -107,6 +110,7 @@ impl Default for HeadSpec {
             bytes: ByteSize(64 << 10),
             target: ByteSize(16 << 10),
             fields: 128,
+            non_ascii_target: false,
             deadline: seconds(10),
         }
     }
@@ -282,6 +286,7 @@ impl TryFrom<ListenerSpec> for Listener {
                 fields: check.range("head.fields", spec.head.fields.into(), 8, 256) as usize,
                 target: check.range("head.target", spec.head.target.0, 256, spec.head.bytes.0)
                     as usize,
+                non_ascii_target: spec.head.non_ascii_target,
             },
             head_deadline: check.time("head.deadline", spec.head.deadline),
             pace: Pacing {

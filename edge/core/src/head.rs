@@ -3,7 +3,9 @@
 //! One buffer and a list of spans: reading a header copies nothing, and rules see names in their
 //! original case and order. [`Head::parse`] implements the strict reading of RFC 9112 sections 2
 //! to 6; it must never repair what it reads. Which requests are *refused* because two parsers could
-//! read them differently is decided by the gate in `edge-conn` with what it finds here.
+//! read them differently is decided by the gate in `edge-conn` with what it finds here. A version
+//! nobody speaks and bytes beyond ASCII in the target still make a head: the gate refuses it, and the
+//! record can say what it was.
 
 use std::fmt;
 use std::ops::Range;
@@ -16,6 +18,7 @@ pub struct Head {
     raw: Bytes,
     method: Span,
     target: Span,
+    protocol: Span,
     version: Version,
     fields: Vec<(Span, Span)>,
 }
@@ -27,6 +30,8 @@ pub enum Version {
     Http10,
     Http11,
     Http2,
+    /// Anything else: no request of such a version is served.
+    Other,
 }
 
 impl Version {
@@ -37,6 +42,7 @@ impl Version {
             Self::Http10 => "HTTP/1.0",
             Self::Http11 => "HTTP/1.1",
             Self::Http2 => "HTTP/2.0",
+            Self::Other => "HTTP/?",
         }
     }
 }
@@ -66,7 +72,7 @@ pub enum HeadError {
     /// A method that is not a token.
     #[error("invalid method")]
     Method,
-    /// A control byte, blank or non-ASCII byte in the target, or an empty one.
+    /// A control byte, blank or unwanted non-ASCII byte in the target, or an empty one.
     #[error("invalid request target")]
     Target,
     /// Neither HTTP/1.0 nor HTTP/1.1.
@@ -91,7 +97,12 @@ impl Head {
     pub fn parse(raw: Bytes, max_fields: usize) -> Result<Self, HeadError> {
         let mut lines = Lines { raw: &raw, at: 0 };
         let line = lines.next()?.ok_or(HeadError::RequestLine)?;
-        let (method, target, version) = request_line(&raw, line)?;
+        let (method, target, protocol) = request_line(&raw, line)?;
+        let version = match protocol.of(&raw) {
+            b"HTTP/1.1" => Version::Http11,
+            b"HTTP/1.0" => Version::Http10,
+            _ => Version::Other,
+        };
         let mut fields = Vec::with_capacity(16);
         while let Some(line) = lines.next()? {
             if fields.len() == max_fields {
@@ -102,6 +113,7 @@ impl Head {
         Ok(Self {
             method,
             target,
+            protocol,
             version,
             fields,
             raw,
@@ -123,6 +135,7 @@ impl Head {
             Span::new(start..raw.len())
         };
         let (method, target) = (push(method), push(target));
+        let protocol = push(version.name().as_bytes());
         let fields = fields
             .into_iter()
             .map(|(name, value)| (push(name), push(value)))
@@ -130,6 +143,7 @@ impl Head {
         Self {
             method,
             target,
+            protocol,
             version,
             fields,
             raw: raw.into(),
@@ -184,6 +198,12 @@ impl Head {
     #[must_use]
     pub const fn version(&self) -> Version {
         self.version
+    }
+
+    /// The protocol as it was sent, for example `HTTP/1.1`.
+    #[must_use]
+    pub fn protocol(&self) -> &[u8] {
+        self.protocol.of(&self.raw)
     }
 
     /// All fields in wire order, names in their original case.
@@ -295,7 +315,7 @@ impl Lines<'_> {
     }
 }
 
-fn request_line(raw: &[u8], line: Range<usize>) -> Result<(Span, Span, Version), HeadError> {
+fn request_line(raw: &[u8], line: Range<usize>) -> Result<(Span, Span, Span), HeadError> {
     let bytes = raw.get(line.clone()).unwrap_or_default();
     let first = bytes
         .iter()
@@ -308,24 +328,24 @@ fn request_line(raw: &[u8], line: Range<usize>) -> Result<(Span, Span, Version),
     if first == last {
         return Err(HeadError::RequestLine);
     }
-    let version = match bytes.get(last + 1..).unwrap_or_default() {
-        b"HTTP/1.1" => Version::Http11,
-        b"HTTP/1.0" => Version::Http10,
-        _ => return Err(HeadError::Version),
-    };
+    let protocol = bytes.get(last + 1..).unwrap_or_default();
+    if protocol.is_empty() || !protocol.iter().all(u8::is_ascii_graphic) {
+        return Err(HeadError::Version);
+    }
     let method = bytes.get(..first).unwrap_or_default();
     if method.is_empty() || !method.iter().copied().all(is_token_byte) {
         return Err(HeadError::Method);
     }
     let target = bytes.get(first + 1..last).unwrap_or_default();
-    if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) {
+    let visible = |byte: &u8| byte.is_ascii_graphic() || !byte.is_ascii();
+    if target.is_empty() || !target.iter().all(visible) {
         return Err(HeadError::Target);
     }
     let at = line.start;
     Ok((
         Span::new(at..at + first),
         Span::new(at + first + 1..at + last),
-        version,
+        Span::new(at + last + 1..line.end),
     ))
 }
 
@@ -404,12 +424,25 @@ mod tests {
             ("GET / HTTP/1.1\r\nA: b\0c\r\n\r\n", HeadError::FieldValue),
             ("GET  / HTTP/1.1\r\n\r\n", HeadError::Target),
             ("GET /a b HTTP/1.1\r\n\r\n", HeadError::Target),
-            ("GET / HTTP/1.2\r\n\r\n", HeadError::Version),
+            ("GET / \r\n\r\n", HeadError::Version),
+            ("GET / HTTP/1.1\t\r\n\r\n", HeadError::Version),
             ("G@T / HTTP/1.1\r\n\r\n", HeadError::Method),
             ("GET /\r\n\r\n", HeadError::RequestLine),
             ("GET / HTTP/1.1\r\nA: b\r\n", HeadError::Incomplete),
         ] {
             assert_eq!(parse(text), Err(error), "{text:?}");
         }
+    }
+    #[test]
+    fn what_nobody_serves_is_still_told_apart() {
+        let head = parse("GET /\u{e9} HTTP/4.0\r\nHost: x\r\n\r\n").unwrap();
+        assert_eq!(head.version(), Version::Other);
+        assert_eq!(head.protocol(), b"HTTP/4.0");
+        assert_eq!(head.target(), "/\u{e9}".as_bytes());
+        let served = parse("GET / HTTP/1.0\r\n\r\n").unwrap();
+        assert_eq!(
+            (served.version(), served.protocol()),
+            (Version::Http10, &b"HTTP/1.0"[..])
+        );
     }
 }

@@ -119,6 +119,7 @@ async fn tell(gateway: &Gateway, client: IpAddr, raw: &[u8]) -> Story {
             exchange.head = head;
             let refusal = Refusal::new(reason.status(), reason.name());
             let _ = pipeline::refuse(&mut exchange, Layer::Gate, refusal);
+            inspection = pipeline::witness(gateway, &mut exchange, true);
             false
         }
         Ok(received) => {
@@ -168,6 +169,7 @@ async fn admit(
         }
         Err(refusal) => {
             let _ = pipeline::refuse(exchange, Layer::Gate, refusal);
+            *inspection = pipeline::witness(gateway, exchange, true);
             return false;
         }
     }

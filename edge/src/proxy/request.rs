@@ -59,7 +59,11 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bo
                 Err(refused) => Some(refused),
             }
         }
-        Err(refusal) => Some(pipeline::refuse(exchange, Layer::Gate, refusal)),
+        Err(refusal) => {
+            let refused = pipeline::refuse(exchange, Layer::Gate, refusal);
+            ctx.inspection = pipeline::witness(&gateway, exchange, false);
+            Some(refused)
+        }
     };
     let Some(refused) = refused else {
         return Ok(false);

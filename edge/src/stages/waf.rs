@@ -59,7 +59,7 @@ impl Inspection {
         let line = RequestLine {
             method: head.method(),
             target: head.target(),
-            protocol: head.version().name().as_bytes(),
+            protocol: head.protocol(),
         };
         self.ask(|transaction| transaction.request_headers(line, head.fields()))
     }

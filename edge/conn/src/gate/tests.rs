@@ -4,6 +4,7 @@ const LIMITS: HeadLimits = HeadLimits {
     bytes: 4096,
     fields: 16,
     target: 256,
+    non_ascii_target: false,
 };
 
 fn admit_text(text: &str) -> Result<Admitted, Reason> {
@@ -274,6 +275,66 @@ fn request_lines_are_plain() {
         let result = admit_text(&format!("{method} / HTTP/1.1\r\nHost: q\r\n\r\n"));
         assert_eq!(result.is_ok(), allowed, "{method}");
     }
+}
+
+#[test]
+fn a_tunnel_is_refused_and_what_asks_for_none_is_malformed() {
+    let connect =
+        |target: &str| admit_text(&format!("CONNECT {target} HTTP/1.1\r\nHost: q\r\n\r\n"));
+    assert_eq!(connect("q:80"), Err(Reason::MethodForbidden));
+    assert_eq!(connect("[::1]:80"), Err(Reason::MethodForbidden));
+    for target in ["q", "/", "q:", "*"] {
+        assert_eq!(connect(target), Err(Reason::TargetForm), "{target}");
+    }
+}
+
+#[test]
+fn bytes_beyond_ascii_stand_in_a_target_only_where_they_are_admitted() {
+    let open = HeadLimits {
+        non_ascii_target: true,
+        ..LIMITS
+    };
+    let admitted = |target: &[u8]| {
+        let raw = [b"GET ", target, b" HTTP/1.1\r\nHost: q\r\n\r\n"].concat();
+        let admit_under =
+            |limits| admit(Bytes::from(raw.clone()), limits).map_err(|(reason, _)| reason);
+        (admit_under(&LIMITS).is_ok(), admit_under(&open).is_ok())
+    };
+    for target in ["/é", "/?q=①②⑦", "http://q/é"] {
+        assert_eq!(admitted(target.as_bytes()), (false, true), "{target}");
+    }
+    assert_eq!(admitted(b"/\xff\xa0\x85"), (false, true));
+    // Neighbours that the setting says nothing about.
+    assert_eq!(admitted(b"/%C3%A9"), (true, true));
+    for target in [
+        &b"/\x7f\xe9"[..],
+        b"/\xe9 b",
+        b"/\xe9\t",
+        b"http://\xe9/",
+        b"\xe9",
+    ] {
+        assert_eq!(admitted(target), (false, false), "{target:?}");
+    }
+}
+
+#[test]
+fn a_refused_head_is_handed_back_where_the_bytes_were_one() {
+    for (line, name) in [
+        ("GET / HTTP/4.0", "version"),
+        ("GET /é HTTP/1.1", "target"),
+        ("TRACE / HTTP/1.1", "method_forbidden"),
+    ] {
+        let raw = Bytes::from(format!("{line}\r\nHost: q\r\n\r\n"));
+        let (reason, head) = admit(raw, &LIMITS).unwrap_err();
+        assert_eq!(reason.name(), name);
+        assert!(
+            head.is_some_and(|head| head.field("host") == Some(b"q")),
+            "{line}"
+        );
+    }
+    // A line end that one parser sees and another does not: no two rules would mean the same head.
+    let raw = Bytes::from_static(b"GET / HTTP/1.1\r\nHost: q\r\nA: b\rC: d\r\n\r\n");
+    assert!(admit(raw, &LIMITS).unwrap_err().1.is_none());
 }
 
 #[test]

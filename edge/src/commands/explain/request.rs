@@ -92,6 +92,7 @@ mod tests {
         bytes: 1024,
         fields: 16,
         target: 256,
+        non_ascii_target: false,
     };
 
     fn received(raw: &str) -> Received {
