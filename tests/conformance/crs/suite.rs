@@ -45,7 +45,7 @@ pub(crate) struct Input {
 }
 
 /// What has to come of it.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Output {
     pub(crate) status: Option<u16>,
@@ -55,13 +55,43 @@ pub(crate) struct Output {
 }
 
 /// What has to stand in the log, and what must not.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Log {
     pub(crate) expect_ids: Vec<u64>,
     pub(crate) no_expect_ids: Vec<u64>,
     pub(crate) match_regex: Option<String>,
     pub(crate) no_match_regex: Option<String>,
+}
+
+/// An expectation that stands in place of a case's own, and why.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Override {
+    rule_id: u64,
+    test_ids: Vec<u64>,
+    pub(crate) reason: String,
+    pub(crate) output: Output,
+}
+
+impl Override {
+    /// The cases it is for, such as `920100-4`.
+    pub(crate) fn cases(&self) -> impl Iterator<Item = String> {
+        self.test_ids
+            .iter()
+            .map(|test_id| format!("{}-{test_id}", self.rule_id))
+    }
+}
+
+/// The overrides of a file in go-ftw's form.
+pub(crate) fn overrides(text: &str) -> Vec<Override> {
+    #[derive(Deserialize)]
+    struct Overrides {
+        test_overrides: Vec<Override>,
+    }
+    let overrides: Overrides =
+        serde_norway::from_str(text).unwrap_or_else(|error| panic!("overrides: {error}"));
+    overrides.test_overrides
 }
 
 #[derive(Deserialize)]
