@@ -8,6 +8,7 @@ pub use exchange::{Verdict, cookies, json, multipart, seclang, transaction, uri,
 pub(crate) use exchange::{attacks, fast_and_plain_agree};
 
 use crate::byteset::ByteSet;
+use crate::engine::Literals;
 use crate::libinjection;
 use crate::operators::Operator;
 use crate::regex::Pattern;
@@ -49,6 +50,26 @@ pub fn transformations_keep_their_word(value: &[u8]) {
             !changed || !transformation.leaves_alone(present),
             "{transformation:?}"
         );
+    }
+}
+
+/// The search for many literals finds what an automaton finds, within its budget and beyond it.
+pub fn literals_agree(literals: &[&[u8]], value: &[u8]) {
+    let owned = literals.iter().zip(0..);
+    let Some(search) = Literals::new(owned.map(|(one, owner)| (*one, vec![owner])).collect())
+    else {
+        return;
+    };
+    let mut found = vec![0; literals.len().div_ceil(64)];
+    let mut searched = found.clone();
+    search.scan(value, &mut found);
+    search.search(value, 0, &mut searched);
+    assert_eq!(found, searched, "{}", value.escape_ascii());
+    for (literal, number) in literals.iter().zip(0_usize..) {
+        let mut windows = value.windows(literal.len().max(1));
+        let occurs = windows.any(|window| window.eq_ignore_ascii_case(literal));
+        let bit = found.get(number / 64).map(|word| word >> (number % 64) & 1);
+        assert_eq!(Some(u64::from(occurs)), bit, "{}", literal.escape_ascii());
     }
 }
 

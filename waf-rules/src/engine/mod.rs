@@ -26,6 +26,8 @@ mod values;
 
 pub(crate) use bits::Bits;
 pub(crate) use cache::Pipeline;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use literals::Literals;
 pub(crate) use prefilter::{Group, Scanner, Side};
 pub use profile::{Choice, Chosen, Profile, ProfileError};
 pub use report::{Disruption, Intervention, Match, Outcome, Step};
