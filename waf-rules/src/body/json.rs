@@ -12,7 +12,7 @@
 //! trailing commas, other encodings and bytes after the value are errors. A string that the end of the
 //! input cuts short is handed out as far as it goes, since the engine may have cut it: a payload before
 //! 128 KiB of padding must not pass unseen. A body of nothing but blanks is no error: a client that
-//! sends no body sends no attack.
+//! sends no body sends no attack. NDJSON is the same parser, once a line.
 
 use std::ops::{ControlFlow, Range};
 
@@ -45,9 +45,9 @@ impl Default for Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Naming {
     /// ModSecurity v3: `json.c.array_0`, an empty key is `empty-key`.
-    #[default]
     ModSecurity,
     /// Coraza: `json.c.0`, and `json.c` with the length after the members.
+    #[default]
     Coraza,
 }
 
@@ -61,24 +61,22 @@ pub(crate) fn parse(
     naming: Naming,
     sink: &mut Sink<'_>,
 ) -> Result<(), BodyError> {
-    let at = if body.starts_with(b"\xef\xbb\xbf") {
-        3
-    } else {
-        0
-    };
-    Parser {
-        input: body,
-        at,
-        limits,
-        naming,
-        sink,
-        path: b"json".to_vec(),
-        scratch: Vec::new(),
-        open: Vec::new(),
-        arguments: 0,
-        name_bytes: 0,
-    }
-    .document()
+    Parser::new(body, limits, naming, b"json", sink).document()
+}
+
+/// Hands every leaf of a body that holds one document a line, named as if the lines were the members of
+/// one array.
+///
+/// # Errors
+/// As [`parse`], and a line break inside a document or none between two: backends that split at line
+/// breaks would read something else.
+pub(crate) fn parse_lines(
+    body: &[u8],
+    limits: Limits,
+    naming: Naming,
+    sink: &mut Sink<'_>,
+) -> Result<(), BodyError> {
+    Parser::new(body, limits, naming, b"json", sink).lines()
 }
 
 struct Parser<'a, 's, 'f> {
@@ -94,6 +92,8 @@ struct Parser<'a, 's, 'f> {
     open: Vec<Container>,
     arguments: usize,
     name_bytes: usize,
+    /// A line break ends the document.
+    one_line: bool,
 }
 
 /// A container whose end has not been read.
@@ -123,25 +123,85 @@ enum Leaf {
     Empty,
 }
 
-impl Parser<'_, '_, '_> {
+impl<'a, 's, 'f> Parser<'a, 's, 'f> {
+    fn new(
+        input: &'a [u8],
+        limits: Limits,
+        naming: Naming,
+        root: &[u8],
+        sink: &'s mut Sink<'f>,
+    ) -> Self {
+        let at = if input.starts_with(b"\xef\xbb\xbf") {
+            3
+        } else {
+            0
+        };
+        Self {
+            input,
+            at,
+            limits,
+            naming,
+            sink,
+            path: root.to_vec(),
+            scratch: Vec::new(),
+            open: Vec::new(),
+            arguments: 0,
+            name_bytes: 0,
+            one_line: false,
+        }
+    }
+
     fn document(&mut self) -> Result<(), BodyError> {
         self.blanks();
         if self.peek().is_none() {
             return Ok(());
         }
+        self.tree()?;
+        self.blanks();
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.wrong("bytes after the JSON value")),
+        }
+    }
+
+    /// Documents, one a line; lines of blanks count for nothing.
+    fn lines(&mut self) -> Result<(), BodyError> {
+        let root = self.path.len();
+        let mut index = 0;
+        loop {
+            self.one_line = false;
+            self.blanks();
+            if self.peek().is_none() {
+                break;
+            }
+            self.one_line = true;
+            self.path.truncate(root);
+            self.path.push(b'.');
+            self.index(index);
+            index += 1;
+            self.tree()?;
+            self.blanks();
+            if !matches!(self.peek(), None | Some(b'\n')) {
+                return Err(self.wrong("bytes after the JSON value of a line"));
+            }
+        }
+        self.path.truncate(root);
+        if index > 0 && self.naming == Naming::Coraza {
+            self.length(index)?;
+        }
+        Ok(())
+    }
+
+    /// One value with all it holds.
+    fn tree(&mut self) -> Result<(), BodyError> {
         loop {
             let more = match self.value()? {
                 Value::Opened => self.first_member()?,
                 Value::Scalar => self.next_member()?,
             };
             if !more {
-                break;
+                return Ok(());
             }
-        }
-        self.blanks();
-        match self.peek() {
-            None => Ok(()),
-            Some(_) => Err(self.wrong("bytes after the JSON value")),
         }
     }
 
@@ -227,10 +287,7 @@ impl Parser<'_, '_, '_> {
         self.path.truncate(container.name);
         self.path.push(b'.');
         if array {
-            if self.naming == Naming::ModSecurity {
-                self.path.extend_from_slice(b"array_");
-            }
-            self.path.extend_from_slice(index.to_string().as_bytes());
+            self.index(index);
             return Ok(());
         }
         self.blanks();
@@ -259,6 +316,22 @@ impl Parser<'_, '_, '_> {
         Ok(())
     }
 
+    /// Names member `index` of an array.
+    fn index(&mut self, index: usize) {
+        if self.naming == Naming::ModSecurity {
+            self.path.extend_from_slice(b"array_");
+        }
+        self.path.extend_from_slice(index.to_string().as_bytes());
+    }
+
+    /// Hands out how many members an array had.
+    fn length(&mut self, members: usize) -> Result<(), BodyError> {
+        self.scratch.clear();
+        self.scratch
+            .extend_from_slice(members.to_string().as_bytes());
+        self.emit(&Leaf::Scratch)
+    }
+
     fn close(&mut self) -> Result<(), BodyError> {
         self.at += 1;
         let Some(container) = self.open.pop() else {
@@ -266,10 +339,7 @@ impl Parser<'_, '_, '_> {
         };
         self.path.truncate(container.name);
         if container.array && self.naming == Naming::Coraza {
-            self.scratch.clear();
-            self.scratch
-                .extend_from_slice(container.members.to_string().as_bytes());
-            self.emit(&Leaf::Scratch)
+            self.length(container.members)
         } else if container.members == 0 && !self.open.is_empty() {
             self.emit(&Leaf::Empty)
         } else {
@@ -446,8 +516,12 @@ impl Parser<'_, '_, '_> {
     }
 
     fn blanks(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
+        loop {
+            match self.peek() {
+                Some(b' ' | b'\t' | b'\r') => self.at += 1,
+                Some(b'\n') if !self.one_line => self.at += 1,
+                _ => return,
+            }
         }
     }
 

@@ -241,8 +241,7 @@ fn ctl(names: &mut Names, listed: &mut Listed, item: &ActionText) -> Outcome {
         Ctl::ResponseBodyAccess => Control::ResponseBodyAccess(switch(&value).map_err(plain)?),
         Ctl::ForceRequestBodyVariable => Control::ForceRequestBody(switch(&value).map_err(plain)?),
         Ctl::RequestBodyProcessor => Control::RequestBodyProcessor(
-            Processor::from_name(&value)
-                .ok_or_else(|| plain("expected URLENCODED, MULTIPART, JSON or XML".to_owned()))?,
+            Processor::from_name(&value).ok_or_else(|| plain(PROCESSORS.to_owned()))?,
         ),
         kind => {
             listed.local.controls.push(removal(names, kind, &value)?);
@@ -252,6 +251,8 @@ fn ctl(names: &mut Names, listed: &mut Listed, item: &ActionText) -> Outcome {
     listed.local.controls.push(ControlDraft::Ready(control));
     Ok(())
 }
+
+const PROCESSORS: &str = "expected URLENCODED, MULTIPART, JSON, NDJSON, XML or RAW";
 
 fn removal(names: &mut Names, kind: Ctl, value: &str) -> Result<ControlDraft, Complaint> {
     let (rules, target) = match kind {

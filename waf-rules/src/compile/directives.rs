@@ -80,6 +80,7 @@ directives! {
     "SecRequestBodyAccess" SecRequestBodyAccess Runs;
     "SecRequestBodyInMemoryLimit" SecRequestBodyInMemoryLimit MEMORY;
     "SecRequestBodyJsonDepthLimit" SecRequestBodyJsonDepthLimit Runs;
+    "SecRequestBodyJsonNaming" SecRequestBodyJsonNaming Runs;
     "SecRequestBodyLimit" SecRequestBodyLimit Runs;
     "SecRequestBodyLimitAction" SecRequestBodyLimitAction Runs;
     "SecRequestBodyNoFilesLimit" SecRequestBodyNoFilesLimit Runs;

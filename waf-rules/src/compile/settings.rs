@@ -1,6 +1,7 @@
 //! Directives that set one thing.
 
 use super::directives::Directive;
+use crate::body::json::Naming;
 use crate::engine::{EngineMode, Settings};
 
 /// Most bytes any body limit may ask for.
@@ -44,6 +45,7 @@ pub(crate) fn apply(
         }
         Directive::SecResponseBodyMimeTypesClear => settings.response_body_types.clear(),
         Directive::SecRequestBodyJsonDepthLimit => settings.json_depth = count(first, 10_000)?,
+        Directive::SecRequestBodyJsonNaming => settings.json_naming = json_naming(first)?,
         Directive::SecArgumentsLimit => settings.arguments = count(first, 100_000)?,
         Directive::SecUploadFileLimit => settings.upload_files = count(first, 10_000)?,
         Directive::SecArgumentSeparator => match first.as_bytes() {
@@ -77,6 +79,15 @@ pub(crate) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
+/// Whose names the leaves of JSON have.
+fn json_naming(text: &str) -> Result<Naming, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "coraza" => Ok(Naming::Coraza),
+        "modsecurity" => Ok(Naming::ModSecurity),
+        _ => Err("expected Coraza or ModSecurity".to_owned()),
+    }
+}
+
 /// True for ProcessPartial.
 fn limit_action(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
@@ -107,6 +118,9 @@ mod tests {
         assert!(set(Directive::SecRequestBodyLimit, "-1").is_err());
         assert!(set(Directive::SecArgumentSeparator, "&&").is_err());
         assert!(set(Directive::SecCookieFormat, "1").is_err());
+        assert!(set(Directive::SecRequestBodyJsonNaming, "modsecurity").is_ok());
+        assert!(set(Directive::SecRequestBodyJsonNaming, "v3").is_err());
         assert_eq!(settings.engine, EngineMode::DetectionOnly);
+        assert_eq!(settings.json_naming, Naming::ModSecurity);
     }
 }

@@ -165,23 +165,38 @@ pub(crate) enum Processor {
     UrlEncoded,
     Multipart,
     Json,
+    /// One JSON document a line.
+    NdJson,
     Xml,
+    /// None: the body as it came is `REQUEST_BODY`.
+    Raw,
 }
 
 impl Processor {
+    const ALL: [Self; 6] = [
+        Self::UrlEncoded,
+        Self::Multipart,
+        Self::Json,
+        Self::NdJson,
+        Self::Xml,
+        Self::Raw,
+    ];
+
     /// The value of `REQBODY_PROCESSOR`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::UrlEncoded => "URLENCODED",
             Self::Multipart => "MULTIPART",
             Self::Json => "JSON",
+            Self::NdJson => "NDJSON",
             Self::Xml => "XML",
+            Self::Raw => "RAW",
         }
     }
 
     /// The processor `ctl:requestBodyProcessor=name` means.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        [Self::UrlEncoded, Self::Multipart, Self::Json, Self::Xml]
+        Self::ALL
             .into_iter()
             .find(|processor| processor.name().eq_ignore_ascii_case(name))
     }

@@ -11,6 +11,7 @@ use super::state::State;
 use super::target::TargetSet;
 use super::transaction::{Origin, Transaction};
 use super::tx::{Slot, TxNames};
+use crate::body::json::Naming;
 use crate::operators::leading_number;
 
 /// Compiled rules; shared by all transactions.
@@ -92,6 +93,7 @@ pub(crate) struct Settings {
     pub(crate) response_body_partial: bool,
     pub(crate) response_body_types: Vec<String>,
     pub(crate) json_depth: usize,
+    pub(crate) json_naming: Naming,
     pub(crate) arguments: usize,
     pub(crate) argument_separator: u8,
     pub(crate) upload_files: usize,
@@ -112,6 +114,7 @@ impl Default for Settings {
                 .map(str::to_owned)
                 .to_vec(),
             json_depth: 1024,
+            json_naming: Naming::default(),
             arguments: 1000,
             argument_separator: b'&',
             upload_files: 100,

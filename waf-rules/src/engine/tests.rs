@@ -279,6 +279,42 @@ fn the_body_is_parsed_by_the_processor_the_rules_chose() {
     assert_eq!(broken.ids(), [2, 3, 4]);
 }
 
+const JSON: &str = "SecRule REQUEST_HEADERS:Content-Type json \"id:1,phase:1,nolog,pass,ctl:requestBodyProcessor=JSON\"\n";
+
+#[test]
+fn the_names_of_json_are_modsecuritys_or_corazas() {
+    let rules = "SecRule ARGS:json.c.array_0 x \"id:2,phase:2,pass\"\n\
+                SecRule ARGS:json.c.0 x \"id:3,phase:2,pass\"\n\
+                SecRule ARGS_POST x \"id:4,phase:2,pass\"\n\
+                SecRule ARGS_NAMES \"@rx ^json.c.\" \"id:5,phase:2,pass\"\n\
+                SecRule &ARGS \"@eq 2\" \"id:6,phase:2,pass\"";
+    let ids = |naming: &str| {
+        let text = format!("{naming}\n{JSON}{rules}");
+        let headers = [("Content-Type", "application/json")];
+        request(&text, "/", &headers, r#"{"c":["x"]}"#).ids()
+    };
+    assert_eq!(ids("SecRequestBodyJsonNaming ModSecurity"), [2, 5]);
+    assert_eq!(ids("SecRequestBodyJsonNaming Coraza"), [3, 4, 5, 6]);
+    assert_eq!(ids(""), [3, 4, 5, 6]);
+}
+
+#[test]
+fn lines_of_json_and_raw_bodies_have_their_processors() {
+    let text = "SecRule REQUEST_HEADERS:Content-Type ndjson \"id:1,phase:1,nolog,pass,ctl:requestBodyProcessor=NDJSON\"\n\
+                SecRule REQUEST_HEADERS:Content-Type octet \"id:2,phase:1,nolog,pass,ctl:requestBodyProcessor=raw\"\n\
+                SecRule ARGS:json.1.a evil \"id:3,phase:2,deny\"\n\
+                SecRule REQUEST_BODY evil \"id:4,phase:2,deny\"\n\
+                SecRule REQBODY_PROCESSOR \"@streq RAW\" \"id:5,phase:2,pass\"";
+    let send = |kind, body| request(text, "/", &[("Content-Type", kind)], body).ids();
+    assert_eq!(
+        send("application/x-ndjson", "{\"a\":1}\n{\"a\":\"evil\"}\n"),
+        [3]
+    );
+    assert!(send("application/x-ndjson", "{\"a\":1}\n{\"a\":\"fine\"}\n").is_empty());
+    assert_eq!(send("application/octet-stream", "a=evil"), [4]);
+    assert_eq!(send("application/octet-stream", "a=fine"), [5]);
+}
+
 #[test]
 fn an_unknown_type_is_read_as_a_form_when_rules_force_the_body() {
     let text = "SecRule REQBODY_PROCESSOR \"!@rx ^[A-Z]\" \"id:1,phase:1,nolog,pass,ctl:forceRequestBodyVariable=On\"\n\

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use super::Variable;
 use super::request::{combined_size, fill_arguments, fill_names};
-use crate::body::{BodyError, json, multipart, xml};
+use crate::body::{BodyError, Sink, json, multipart, xml};
 use crate::engine::{Processor, Settings, State};
 
 /// Parses `body` and fills its variables; `partial` if it was cut.
@@ -23,7 +23,11 @@ pub(crate) fn fill_body(state: &mut State, settings: &Settings, body: &[u8], par
     if state.processor.is_none() && state.force_request_body {
         state.processor = Some(Processor::UrlEncoded);
     }
-    if state.force_request_body || state.processor == Some(Processor::UrlEncoded) {
+    let as_text = matches!(
+        state.processor,
+        Some(Processor::UrlEncoded | Processor::Raw)
+    );
+    if state.force_request_body || as_text {
         state.set(Variable::RequestBody, body);
     }
     let over_limit = |size: usize| {
@@ -43,7 +47,9 @@ pub(crate) fn fill_body(state: &mut State, settings: &Settings, body: &[u8], par
     match state.processor {
         None => {}
         Some(Processor::UrlEncoded) => urlencoded(state, settings, body),
-        Some(Processor::Json) => json(state, settings, body, partial),
+        Some(Processor::Json) => json(state, settings, body, json::parse, partial),
+        Some(Processor::NdJson) => json(state, settings, body, json::parse_lines, partial),
+        Some(Processor::Raw) => {}
         Some(Processor::Xml) => xml(state, body, partial),
         Some(Processor::Multipart) => {
             let files = multipart(state, settings, body, partial);
@@ -89,18 +95,33 @@ fn urlencoded(state: &mut State, settings: &Settings, body: &[u8]) {
     }
 }
 
-fn json(state: &mut State, settings: &Settings, body: &[u8], partial: bool) {
-    let limits = json::Limits {
+type JsonParser = fn(&[u8], json::Limits, json::Naming, &mut Sink<'_>) -> Result<(), BodyError>;
+
+fn json(state: &mut State, settings: &Settings, body: &[u8], parse: JsonParser, partial: bool) {
+    let (leaves, names) = json_variables(settings);
+    let limits = json_limits(settings);
+    let outcome = parse(body, limits, settings.json_naming, &mut |name, value| {
+        state.add(leaves, name, value);
+        ControlFlow::Continue(())
+    });
+    fill_names(state, leaves, names);
+    fail_unless_cut(state, "JSON", outcome.err(), partial);
+}
+
+/// Where leaves go: ModSecurity keeps them out of `ARGS_POST`, Coraza in it; both have them in `ARGS`.
+pub(super) const fn json_variables(settings: &Settings) -> (Variable, Variable) {
+    match settings.json_naming {
+        json::Naming::ModSecurity => (Variable::ArgsJson, Variable::ArgsJsonNames),
+        json::Naming::Coraza => (Variable::ArgsPost, Variable::ArgsPostNames),
+    }
+}
+
+pub(super) fn json_limits(settings: &Settings) -> json::Limits {
+    json::Limits {
         depth: settings.json_depth,
         arguments: settings.arguments,
         ..json::Limits::default()
-    };
-    let outcome = json::parse(body, limits, json::Naming::Coraza, &mut |name, value| {
-        state.add(Variable::ArgsPost, name, value);
-        ControlFlow::Continue(())
-    });
-    fill_names(state, Variable::ArgsPost, Variable::ArgsPostNames);
-    fail_unless_cut(state, "JSON", outcome.err(), partial);
+    }
 }
 
 fn xml(state: &mut State, body: &[u8], partial: bool) {

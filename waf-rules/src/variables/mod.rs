@@ -65,11 +65,14 @@ const RAW: &str = "the raw request is not kept; name its parts";
 const EXTRA: &str = "only Coraza has this variable";
 
 variables! {
-    "ARGS" Args KEYED Union(&[Variable::ArgsGet, Variable::ArgsPost]);
+    "ARGS" Args KEYED Union(&[Variable::ArgsGet, Variable::ArgsPost, Variable::ArgsJson]);
     "ARGS_COMBINED_SIZE" ArgsCombinedSize PLAIN Fixed;
     "ARGS_GET" ArgsGet KEYED Fixed;
     "ARGS_GET_NAMES" ArgsGetNames KEYED Fixed;
-    "ARGS_NAMES" ArgsNames KEYED Union(&[Variable::ArgsGetNames, Variable::ArgsPostNames]);
+    "ARGS_JSON" ArgsJson KEYED Fixed;
+    "ARGS_JSON_NAMES" ArgsJsonNames KEYED Fixed;
+    "ARGS_NAMES" ArgsNames KEYED
+        Union(&[Variable::ArgsGetNames, Variable::ArgsPostNames, Variable::ArgsJsonNames]);
     "ARGS_PATH" ArgsPath KEYED Refused(EXTRA);
     "ARGS_POST" ArgsPost KEYED Fixed;
     "ARGS_POST_NAMES" ArgsPostNames KEYED Fixed;
@@ -217,8 +220,8 @@ impl Variable {
     /// The variable whose selectors also select among this one's values.
     pub(crate) fn family(self) -> Self {
         match self {
-            Self::ArgsGet | Self::ArgsPost => Self::Args,
-            Self::ArgsGetNames | Self::ArgsPostNames => Self::ArgsNames,
+            Self::ArgsGet | Self::ArgsPost | Self::ArgsJson => Self::Args,
+            Self::ArgsGetNames | Self::ArgsPostNames | Self::ArgsJsonNames => Self::ArgsNames,
             other => other,
         }
     }

@@ -268,3 +268,48 @@ fn every_prefix_of_a_document_is_an_early_end_and_nothing_else() {
         }
     }
 }
+
+#[test]
+fn documents_a_line_are_members_of_one_array() {
+    let lines = |naming, body: &str| {
+        collect(|sink| parse_lines(body.as_bytes(), Limits::default(), naming, sink))
+    };
+    let body = "{\"a\":1}\r\n\n [2]\t\n\"x\"";
+    let (found, outcome) = lines(Naming::Coraza, body);
+    assert_eq!(outcome, Ok(()));
+    let expected = [
+        ("json.0.a", "1"),
+        ("json.1.0", "2"),
+        ("json.1", "1"),
+        ("json.2", "x"),
+        ("json", "3"),
+    ];
+    assert_eq!(found, pairs(&expected));
+    let (found, _) = lines(Naming::ModSecurity, body);
+    assert_eq!(found[1].0, "json.array_1.array_0");
+    assert_eq!(lines(Naming::Coraza, "\n\n"), (Pairs::new(), Ok(())));
+}
+
+#[test]
+fn a_line_holds_one_document_and_a_document_one_line() {
+    for body in ["{\"a\":1}{\"b\":2}", "{\"a\":\n1}", "1 2", "{\"a\":1}\n}"] {
+        let (_, outcome) =
+            collect(|sink| parse_lines(body.as_bytes(), Limits::default(), Naming::Coraza, sink));
+        assert!(outcome.is_err(), "{body:?}");
+    }
+}
+
+#[test]
+fn lines_are_counted_together() {
+    let limits = Limits {
+        arguments: 10,
+        ..Limits::default()
+    };
+    let mut seen = 0;
+    let outcome = parse_lines(&b"1\n".repeat(1000), limits, Naming::Coraza, &mut |_, _| {
+        seen += 1;
+        ControlFlow::Continue(())
+    });
+    assert_eq!(outcome.unwrap_err().reason, "too many JSON arguments");
+    assert_eq!(seen, 10);
+}
