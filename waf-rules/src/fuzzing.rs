@@ -3,7 +3,9 @@
 
 mod exchange;
 
-pub use exchange::{Verdict, cookies, json, multipart, seclang, transaction, uri, urlencoded, xml};
+pub use exchange::{
+    Verdict, cookies, graphql, json, multipart, seclang, transaction, uri, urlencoded, xml,
+};
 #[cfg(test)]
 pub(crate) use exchange::{attacks, fast_and_plain_agree};
 

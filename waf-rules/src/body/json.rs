@@ -61,7 +61,21 @@ pub(crate) fn parse(
     naming: Naming,
     sink: &mut Sink<'_>,
 ) -> Result<(), BodyError> {
-    Parser::new(body, limits, naming, b"json", sink).document()
+    parse_as(b"json", body, limits, naming, sink)
+}
+
+/// As [`parse`], with another name for the root.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn parse_as(
+    root: &[u8],
+    body: &[u8],
+    limits: Limits,
+    naming: Naming,
+    sink: &mut Sink<'_>,
+) -> Result<(), BodyError> {
+    Parser::new(body, limits, naming, root, sink).document()
 }
 
 /// Hands every leaf of a body that holds one document a line, named as if the lines were the members of

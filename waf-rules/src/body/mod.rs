@@ -1,4 +1,4 @@
-//! Parsers of what a request carries: URI, query, form, multipart, JSON, XML, cookies.
+//! Parsers of what a request carries: URI, query, form, multipart, JSON, XML, GraphQL, cookies.
 //!
 //! They share three rules. They never build maps: duplicates are kept and order is wire order, since
 //! an evasion often is the member a map would have dropped. They never repair: what two backends could
@@ -9,6 +9,7 @@
 use std::ops::ControlFlow;
 
 pub(crate) mod cookies;
+pub(crate) mod graphql;
 pub(crate) mod json;
 pub(crate) mod multipart;
 mod percent;

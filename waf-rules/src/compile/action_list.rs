@@ -252,7 +252,7 @@ fn ctl(names: &mut Names, listed: &mut Listed, item: &ActionText) -> Outcome {
     Ok(())
 }
 
-const PROCESSORS: &str = "expected URLENCODED, MULTIPART, JSON, NDJSON, XML or RAW";
+const PROCESSORS: &str = "expected URLENCODED, MULTIPART, JSON, NDJSON, XML, GRAPHQL or RAW";
 
 fn removal(names: &mut Names, kind: Ctl, value: &str) -> Result<ControlDraft, Complaint> {
     let (rules, target) = match kind {

@@ -168,17 +168,19 @@ pub(crate) enum Processor {
     /// One JSON document a line.
     NdJson,
     Xml,
+    GraphQl,
     /// None: the body as it came is `REQUEST_BODY`.
     Raw,
 }
 
 impl Processor {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::UrlEncoded,
         Self::Multipart,
         Self::Json,
         Self::NdJson,
         Self::Xml,
+        Self::GraphQl,
         Self::Raw,
     ];
 
@@ -190,6 +192,7 @@ impl Processor {
             Self::Json => "JSON",
             Self::NdJson => "NDJSON",
             Self::Xml => "XML",
+            Self::GraphQl => "GRAPHQL",
             Self::Raw => "RAW",
         }
     }

@@ -4,11 +4,11 @@
 //! grows, and everything stays inside its limits.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
-use crate::body::{cookies as cookie, json as js, multipart as mp, uri as target};
+use crate::body::{cookies as cookie, graphql as gql, json as js, multipart as mp, uri as target};
 use crate::body::{urlencoded as form, xml as markup};
 use crate::{Loader, Origin, Outcome, RequestLine, RuleSet};
 
@@ -117,6 +117,38 @@ pub fn json(data: &[u8]) -> Verdict {
             Verdict::Refused
         }
     }
+}
+
+/// Stays inside its limits, and hands out no byte twice.
+pub fn graphql(data: &[u8]) {
+    let limits = gql::Limits {
+        depth: 50,
+        fields: 200,
+        arguments: 100,
+        name_bytes: 1 << 14,
+    };
+    let (mut pairs, mut names, mut values) = (0, 0, 0);
+    let document = gql::parse(
+        data,
+        limits,
+        js::Naming::ModSecurity,
+        b"graphql",
+        &mut |name, value| {
+            pairs += 1;
+            names += name.len();
+            values += value.len();
+            ControlFlow::Continue(())
+        },
+    );
+    assert!(pairs <= limits.arguments && names <= limits.name_bytes);
+    assert!(values <= data.len() && document.field_names.len() <= limits.fields);
+    assert!(
+        document
+            .error
+            .is_none_or(|error| error.offset <= data.len())
+    );
+    let written = |name: &Range<usize>| data.get(name.clone()).is_some_and(|name| !name.is_empty());
+    assert!(document.field_names.iter().all(written));
 }
 
 /// No entity makes a document grow, and a broken one is still inspected.
@@ -310,6 +342,7 @@ mod tests {
             urlencoded(data);
             multipart(data);
             json(data);
+            graphql(data);
             xml(data);
             cookies(data);
             uri(data);

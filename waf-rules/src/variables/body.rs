@@ -6,8 +6,8 @@
 
 use std::ops::ControlFlow;
 
-use super::Variable;
-use super::request::{combined_size, fill_arguments, fill_names};
+use super::request::{combined_size, content_type, fill_arguments, fill_names};
+use super::{Variable, graphql};
 use crate::body::{BodyError, Sink, json, multipart, xml};
 use crate::engine::{Processor, Settings, State};
 
@@ -18,6 +18,10 @@ pub(crate) fn fill_body(state: &mut State, settings: &Settings, body: &[u8], par
         state.set(Variable::InboundDataError, b"1");
     }
     if body.is_empty() {
+        if state.processor == Some(Processor::GraphQl) {
+            graphql::fill_query(state, settings);
+            combined_size(state);
+        }
         return;
     }
     if state.processor.is_none() && state.force_request_body {
@@ -49,6 +53,7 @@ pub(crate) fn fill_body(state: &mut State, settings: &Settings, body: &[u8], par
         Some(Processor::UrlEncoded) => urlencoded(state, settings, body),
         Some(Processor::Json) => json(state, settings, body, json::parse, partial),
         Some(Processor::NdJson) => json(state, settings, body, json::parse_lines, partial),
+        Some(Processor::GraphQl) => graphql::fill(state, settings, body, partial),
         Some(Processor::Raw) => {}
         Some(Processor::Xml) => xml(state, body, partial),
         Some(Processor::Multipart) => {
@@ -64,14 +69,19 @@ pub(crate) fn fill_body(state: &mut State, settings: &Settings, body: &[u8], par
     combined_size(state);
 }
 
-fn fail(state: &mut State, message: &str) {
+pub(super) fn fail(state: &mut State, message: &str) {
     state.set(Variable::ReqbodyError, b"1");
     state.set(Variable::ReqbodyErrorMsg, message.as_bytes());
     state.set(Variable::ReqbodyProcessorError, b"1");
     state.set(Variable::ReqbodyProcessorErrorMsg, message.as_bytes());
 }
 
-fn fail_unless_cut(state: &mut State, kind: &str, error: Option<BodyError>, partial: bool) {
+pub(super) fn fail_unless_cut(
+    state: &mut State,
+    kind: &str,
+    error: Option<BodyError>,
+    partial: bool,
+) {
     if let Some(error) = error
         && !(partial && error.at_end)
     {
@@ -79,7 +89,7 @@ fn fail_unless_cut(state: &mut State, kind: &str, error: Option<BodyError>, part
     }
 }
 
-fn urlencoded(state: &mut State, settings: &Settings, body: &[u8]) {
+pub(super) fn urlencoded(state: &mut State, settings: &Settings, body: &[u8]) {
     let outcome = fill_arguments(
         state,
         settings,
@@ -135,17 +145,7 @@ fn xml(state: &mut State, body: &[u8], partial: bool) {
 
 /// Fills the variables of a form with files; returns how many bytes of it are files.
 fn multipart(state: &mut State, settings: &Settings, body: &[u8], partial: bool) -> usize {
-    let content_type = state
-        .values
-        .of(Variable::RequestHeaders)
-        .find(|(_, value)| {
-            state
-                .arena
-                .get(value.name)
-                .eq_ignore_ascii_case(b"content-type")
-        })
-        .map(|(_, value)| state.arena.get(value.value).to_vec())
-        .unwrap_or_default();
+    let content_type = content_type(state);
     let limits = multipart::Limits {
         parts: settings.arguments,
         files: settings.upload_files,

@@ -5,6 +5,7 @@
 
 mod body;
 mod clock;
+mod graphql;
 mod request;
 mod response;
 
@@ -89,6 +90,9 @@ variables! {
     "FULL_REQUEST_LENGTH" FullRequestLength PLAIN Refused(RAW);
     "GEO" Geo KEYED Refused("there is no @geoLookup here");
     "GLOBAL" Global KEYED Refused(PERSISTENT);
+    "GRAPHQL" GraphQl KEYED Fixed;
+    "GRAPHQL_FIELDS" GraphQlFields KEYED Fixed;
+    "GRAPHQL_OPERATIONS" GraphQlOperations KEYED Fixed;
     "HIGHEST_SEVERITY" HighestSeverity PLAIN Live;
     "INBOUND_DATA_ERROR" InboundDataError PLAIN Fixed;
     "IP" Ip KEYED Refused(PERSISTENT);

@@ -192,6 +192,14 @@ fn header(state: &State, wanted: &[u8], most: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// The type the request gives its body: the first, if there are several.
+pub(super) fn content_type(state: &State) -> Vec<u8> {
+    header(state, b"content-type", 1)
+        .into_iter()
+        .next()
+        .unwrap_or_default()
+}
+
 fn fill_from_headers(state: &mut State) {
     if let Some(host) = header(state, b"host", 1).first() {
         state.set(Variable::ServerName, host_name(host));
