@@ -40,6 +40,7 @@ controls! {
         Ignored("RESPONSE_BODY is always set when the body is inspected");
     "hashEnforcement" HashEnforcement HASHES;
     "hashEngine" HashEngine HASHES;
+    "nestedArguments" NestedArguments Runs;
     "requestBodyAccess" RequestBodyAccess Runs;
     "requestBodyLimit" RequestBodyLimit HOST_LIMITS;
     "requestBodyProcessor" RequestBodyProcessor Runs;

@@ -12,6 +12,7 @@ pub(crate) mod cookies;
 pub(crate) mod graphql;
 pub(crate) mod json;
 pub(crate) mod multipart;
+pub(crate) mod nested;
 mod percent;
 pub(crate) mod uri;
 pub(crate) mod urlencoded;

@@ -5,6 +5,7 @@ use super::names::Names;
 use super::selection::Selection;
 use super::settings::{engine_mode, switch};
 use crate::actions::{Action, ChangeText, Ctl, Support, parse_ctl, parse_setvar};
+use crate::body::nested::Kinds;
 use crate::engine::{Allow, Change, Control, Disruptive, Processor, SetVar, VarName};
 use crate::syntax::{ActionText, Flaw, did_you_mean, parse_target};
 use crate::transformations::Transformation;
@@ -240,6 +241,9 @@ fn ctl(names: &mut Names, listed: &mut Listed, item: &ActionText) -> Outcome {
         Ctl::RequestBodyAccess => Control::RequestBodyAccess(switch(&value).map_err(plain)?),
         Ctl::ResponseBodyAccess => Control::ResponseBodyAccess(switch(&value).map_err(plain)?),
         Ctl::ForceRequestBodyVariable => Control::ForceRequestBody(switch(&value).map_err(plain)?),
+        Ctl::NestedArguments => {
+            Control::NestedArguments(Kinds::read(value.split('+')).map_err(plain)?)
+        }
         Ctl::RequestBodyProcessor => Control::RequestBodyProcessor(
             Processor::from_name(&value).ok_or_else(|| plain(PROCESSORS.to_owned()))?,
         ),

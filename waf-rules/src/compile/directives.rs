@@ -73,6 +73,7 @@ directives! {
         Refused("a rule that does not compile is never dropped silently");
     "SecInterceptOnError" SecInterceptOnError NO_ENGINE;
     "SecMarker" SecMarker Runs;
+    "SecNestedArguments" SecNestedArguments Runs;
     "SecPcreMatchLimit" SecPcreMatchLimit LINEAR;
     "SecPcreMatchLimitRecursion" SecPcreMatchLimitRecursion LINEAR;
     "SecRemoteRules" SecRemoteRules REMOTE;

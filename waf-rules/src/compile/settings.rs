@@ -2,6 +2,7 @@
 
 use super::directives::Directive;
 use crate::body::json::Naming;
+use crate::body::nested::Kinds;
 use crate::engine::{EngineMode, Settings};
 
 /// Most bytes any body limit may ask for.
@@ -45,6 +46,10 @@ pub(crate) fn apply(
         }
         Directive::SecResponseBodyMimeTypesClear => settings.response_body_types.clear(),
         Directive::SecRequestBodyJsonDepthLimit => settings.json_depth = count(first, 10_000)?,
+        Directive::SecNestedArguments => {
+            let words = arguments.iter().flat_map(|word| word.split_whitespace());
+            settings.nested_arguments = Kinds::read(words)?;
+        }
         Directive::SecRequestBodyJsonNaming => settings.json_naming = json_naming(first)?,
         Directive::SecArgumentsLimit => settings.arguments = count(first, 100_000)?,
         Directive::SecUploadFileLimit => settings.upload_files = count(first, 10_000)?,

@@ -150,6 +150,7 @@ fn apply(state: &mut State, control: &Control) {
         Control::RuleEngine(mode) => state.engine = *mode,
         Control::RequestBodyAccess(on) => state.request_body_access = *on,
         Control::ResponseBodyAccess(on) => state.response_body_access = *on,
+        Control::NestedArguments(kinds) => state.nested = *kinds,
         Control::RequestBodyProcessor(processor) => state.processor = Some(*processor),
         Control::ForceRequestBody(on) => state.force_request_body = *on,
         Control::RemoveRules(removed) => state.removed.union(removed),

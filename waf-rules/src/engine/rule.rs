@@ -6,6 +6,7 @@ use super::bits::Bits;
 use super::target::Pick;
 use super::template::Template;
 use super::tx::Slot;
+use crate::body::nested::Kinds;
 use crate::operators::Operator;
 use crate::variables::Variable;
 
@@ -136,6 +137,7 @@ pub(crate) enum Control {
     ResponseBodyAccess(bool),
     RequestBodyProcessor(Processor),
     ForceRequestBody(bool),
+    NestedArguments(Kinds),
     /// The rules that stop running.
     RemoveRules(Bits),
     /// Number of the run-time exclusion.

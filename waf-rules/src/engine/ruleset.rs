@@ -12,6 +12,7 @@ use super::target::TargetSet;
 use super::transaction::{Origin, Transaction};
 use super::tx::{Slot, TxNames};
 use crate::body::json::Naming;
+use crate::body::nested::Kinds;
 use crate::operators::leading_number;
 
 /// Compiled rules; shared by all transactions.
@@ -95,6 +96,7 @@ pub(crate) struct Settings {
     pub(crate) json_depth: usize,
     pub(crate) json_naming: Naming,
     pub(crate) arguments: usize,
+    pub(crate) nested_arguments: Kinds,
     pub(crate) argument_separator: u8,
     pub(crate) upload_files: usize,
 }
@@ -116,6 +118,7 @@ impl Default for Settings {
             json_depth: 1024,
             json_naming: Naming::default(),
             arguments: 1000,
+            nested_arguments: Kinds::default(),
             argument_separator: b'&',
             upload_files: 100,
         }

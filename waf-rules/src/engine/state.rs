@@ -14,6 +14,7 @@ use super::ruleset::RuleSet;
 use super::target::Item;
 use super::tx::Tx;
 use super::values::Values;
+use crate::body::nested::Kinds;
 use crate::operators::Captures;
 use crate::variables::Variable;
 
@@ -71,6 +72,7 @@ pub(crate) struct State {
     pub(crate) engine: EngineMode,
     pub(crate) processor: Option<Processor>,
     pub(crate) force_request_body: bool,
+    pub(crate) nested: Kinds,
     pub(crate) request_body_access: bool,
     pub(crate) response_body_access: bool,
     pub(crate) response_type_fits: bool,
@@ -122,6 +124,7 @@ impl State {
             engine: rules.settings.engine,
             processor: None,
             force_request_body: false,
+            nested: rules.settings.nested_arguments,
             request_body_access: rules.settings.request_body_access,
             response_body_access: rules.settings.response_body_access,
             response_type_fits: false,

@@ -13,7 +13,8 @@ use super::state::State;
 use super::tx::Slot;
 use crate::operators::leading_number;
 use crate::variables::{
-    fill_body, fill_defaults, fill_origin, fill_request, fill_response, fill_response_body,
+    fill_body, fill_defaults, fill_nested, fill_origin, fill_request, fill_response,
+    fill_response_body,
 };
 
 /// The two ends of the connection.
@@ -109,6 +110,7 @@ impl Transaction {
             let partial = !whole || seen.len() < body.len();
             fill_body(&mut self.state, settings, seen, partial);
         }
+        fill_nested(&mut self.state, settings);
         self.run(2)
     }
 

@@ -1,0 +1,107 @@
+//! What rules can ask of bodies beyond what every request gets: values inside values.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use waf_rules::{Loader, Origin, RequestLine};
+
+const TYPES: &str = "SecRule REQUEST_HEADERS:Content-Type \"@rx json\" \
+    \"id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=JSON\"\n\
+    SecRule REQUEST_HEADERS:Content-Type \"@rx xml\" \
+    \"id:2,phase:1,pass,nolog,ctl:requestBodyProcessor=XML\"\n";
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The rules that match a request, in their order.
+fn matched(rules: &str, target: &str, kind: &str, body: &str) -> Vec<u64> {
+    let rules = match Loader::new()
+        .text("test", &format!("{TYPES}{rules}"))
+        .load()
+    {
+        Ok(loaded) => Arc::new(loaded.rules),
+        Err(problems) => panic!("{problems:#?}"),
+    };
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 4000));
+    let origin = Origin {
+        client: address,
+        server: address,
+    };
+    let mut transaction = rules.begin(origin, "test", SystemTime::UNIX_EPOCH);
+    let line = RequestLine {
+        method: b"POST",
+        target: target.as_bytes(),
+        protocol: b"HTTP/1.1",
+    };
+    let headers = [(b"Content-Type".as_slice(), kind.as_bytes())];
+    if transaction
+        .request_headers(line, headers.into_iter())
+        .is_none()
+    {
+        let _ = transaction.request_body(body.as_bytes(), true);
+    }
+    let found = transaction.finish().matches;
+    found.iter().map(|found| found.rule_id).collect()
+}
+
+#[test]
+fn values_inside_values_are_arguments_where_the_rule_set_asks() {
+    let rules = "SecRule ARGS \"@contains <script>\" \"id:10,phase:2,pass\"\n\
+        SecRule ARGS_NAMES \"@streq q.base64\" \"id:11,phase:2,pass\"\n\
+        SecRule ARGS:data.json.a \"@contains <script>\" \"id:12,phase:2,pass\"\n\
+        SecRule ARGS_POST:json.a.json.b.url \"@contains <script>\" \"id:13,phase:2,pass\"";
+    let cases = [
+        ("/?q=PHNjcmlwdD4=", FORM, "a=1", &[10, 11][..]),
+        ("/", FORM, r#"data={"a":"\u003cscript>"}"#, &[10, 12]),
+        (
+            "/",
+            "application/json",
+            r#"{"a":"{\"b\":\"%3Cscript%3E\"}"}"#,
+            &[10, 13],
+        ),
+        ("/?q=%253Cscript%253E", FORM, "", &[10]),
+        // The nearest harmless values.
+        ("/?q=c2NyaXB0", FORM, r#"data={"a":"script"}"#, &[11]),
+        ("/?q=transcript", FORM, "data=%257Bscript%257D", &[]),
+    ];
+    for (target, kind, body, expected) in cases {
+        let asked = format!("SecNestedArguments Json Base64 Url\n{rules}");
+        assert_eq!(
+            matched(&asked, target, kind, body),
+            expected,
+            "{target} {body}"
+        );
+        let of_some = format!(
+            "SecRule REQUEST_METHOD \"@streq POST\" \
+             \"id:3,phase:1,pass,nolog,ctl:nestedArguments=json+base64+url\"\n{rules}"
+        );
+        assert_eq!(
+            matched(&of_some, target, kind, body),
+            expected,
+            "{target} {body}"
+        );
+        assert!(
+            matched(rules, target, kind, body).is_empty(),
+            "{target} {body}"
+        );
+        let off = format!("{asked}\nSecAction \"id:3,phase:1,pass,nolog,ctl:nestedArguments=Off\"");
+        assert!(
+            matched(&off, target, kind, body).is_empty(),
+            "{target} {body}"
+        );
+    }
+}
+
+#[test]
+fn more_nested_values_than_arguments_may_be_are_an_error() {
+    let rules = "SecNestedArguments Json\nSecArgumentsLimit 20\n\
+        SecRule REQBODY_ERROR \"@eq 1\" \"id:10,phase:2,pass\"";
+    let bomb = format!("a=[{}1]", "1,".repeat(100));
+    assert_eq!(matched(rules, "/", FORM, &bomb), [10]);
+    assert!(matched(rules, "/", FORM, "a=[1,2,3]").is_empty());
+}
