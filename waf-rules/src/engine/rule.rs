@@ -86,6 +86,18 @@ pub(crate) enum Disruptive {
     Allow(Allow),
 }
 
+impl Disruptive {
+    /// The name rules write.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Drop => "drop",
+            Self::Redirect(_) => "redirect",
+            Self::Allow(_) => "allow",
+        }
+    }
+}
+
 /// How far an `allow` reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Allow {

@@ -92,7 +92,9 @@ fn urlencoded(state: &mut State, settings: &Settings, body: &[u8]) {
 fn json(state: &mut State, settings: &Settings, body: &[u8], partial: bool) {
     let limits = json::Limits {
         depth: settings.json_depth,
-        arguments: settings.arguments,
+        arguments: settings
+            .arguments
+            .saturating_sub(state.values.of(Variable::Args).count()),
         ..json::Limits::default()
     };
     let outcome = json::parse(body, limits, json::Naming::Coraza, &mut |name, value| {
