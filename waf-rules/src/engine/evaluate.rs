@@ -117,6 +117,10 @@ fn run_chain(rules: &RuleSet, state: &mut State, rule: &Rule) -> bool {
 fn conclude(rules: &RuleSet, state: &mut State, rule: &Rule) {
     for link in &rule.links {
         for control in &link.controls {
+            trace::note(state, || Event::Acted {
+                rule_id: rule.id,
+                action: control.name(),
+            });
             apply(state, control);
         }
         if let Some(severity) = link.severity {

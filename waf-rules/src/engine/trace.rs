@@ -12,6 +12,7 @@ use super::rule::{Check, Link};
 use super::ruleset::RuleSet;
 use super::state::{Hit, State};
 use super::target::{Item, TargetSet};
+use crate::variables::Variable;
 
 /// Most events one transaction keeps.
 const EVENTS: usize = 100_000;
@@ -63,11 +64,11 @@ pub enum Event {
         /// Why.
         cause: Skip,
     },
-    /// A rule's disruptive action ran, or would have in detection mode.
+    /// A rule's disruptive action or control ran, or would have in detection mode.
     Acted {
         /// The rule.
         rule_id: u64,
-        /// Name of the action.
+        /// The action, such as `deny` or `ctl:ruleEngine=Off`.
         action: &'static str,
     },
 }
@@ -137,8 +138,15 @@ pub(crate) fn tested(
         raw: item.value,
     };
     let name = full_name(state, &hit);
+    let mut variable = printable(state.arena.get(name), VALUE);
+    if matches!(
+        hit.variable,
+        Variable::MatchedVars | Variable::MatchedVarsNames
+    ) {
+        variable = format!("{}:{variable}", hit.variable.name());
+    }
     let event = Event::Tested {
-        variable: printable(state.arena.get(name), VALUE),
+        variable,
         value: printable(state.arena.get(hit.value), VALUE),
         steps: steps(rules, state, link.pipeline, &hit),
         matched,

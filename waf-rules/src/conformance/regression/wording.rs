@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use super::Run;
 use super::case::Case;
-use crate::engine::State;
+use crate::engine::{EngineMode, State};
 use crate::variables::Variable;
-use crate::{Event, Match, Problem, RuleSet, Skip};
+use crate::{Event, Match, Problem, RuleSet, Skip, Step};
 
 /// Bytes of a value that its debug log shows.
 const SHOWN: usize = 80;
@@ -17,11 +17,21 @@ pub(super) fn debug_log(case: &Case, rules: &RuleSet, run: &Run) -> String {
     arguments(&run.state, &mut out);
     errors(&run.state, &mut out);
     removed(case, rules, &mut out);
+    if run.state.engine == EngineMode::Off {
+        out.push_str("Rule engine disabled, returning...\n");
+    }
+    let mut operator = "";
     for event in &run.outcome.events {
-        self::event(event, &mut out);
+        if let Event::Asked {
+            operator: asked, ..
+        } = event
+        {
+            operator = asked.trim_start_matches('!');
+        }
+        self::event(event, operator, rules, &mut out);
     }
     for found in &run.outcome.matches {
-        let _ = writeln!(out, "Saving msg: {}", found.msg);
+        let _ = writeln!(out, "Running action: log\nSaving msg: {}", found.msg);
         for tag in found.tags.iter() {
             let _ = writeln!(out, "Rule tag: {tag}");
         }
@@ -68,23 +78,42 @@ fn line(found: &Match, run: &Run) -> String {
 fn arguments(state: &State, out: &mut String) {
     for (variable, place) in [(Variable::ArgsGet, "GET"), (Variable::ArgsPost, "BODY")] {
         for (_, value) in state.values.of(variable) {
-            let [name, value] = [value.name, value.value]
-                .map(|text| String::from_utf8_lossy(state.arena.get(text)).into_owned());
+            // A line of a log has no line breaks.
+            let [name, value] = [value.name, value.value].map(|text| {
+                let text = String::from_utf8_lossy(state.arena.get(text));
+                text.replace(['\r', '\n'], "")
+            });
             let _ = writeln!(
                 out,
                 "Adding request argument ({place}): name \"{name}\", value \"{value}\""
+            );
+            let _ = writeln!(
+                out,
+                "Added data to variable: name: {name}, variable: {value}"
             );
         }
     }
 }
 
-/// Flags and error texts of the body's parser.
+/// What went wrong with the bodies.
 fn errors(state: &State, out: &mut String) {
-    for variable in [Variable::ReqbodyErrorMsg, Variable::ResponseContentType] {
-        for (_, value) in state.values.of(variable) {
-            let text = String::from_utf8_lossy(state.arena.get(value.value));
-            let _ = writeln!(out, "{}: {text}", variable.name());
+    let first = |variable| {
+        let (_, value) = state.values.of(variable).next()?;
+        Some(String::from_utf8_lossy(state.arena.get(value.value)))
+    };
+    if let Some(error) = first(Variable::ReqbodyErrorMsg) {
+        let _ = writeln!(out, "{error}");
+        for (theirs, _) in ERRORS.iter().filter(|(_, ours)| error.contains(ours)) {
+            let _ = writeln!(out, "{theirs}");
         }
+    }
+    if let Some(kind) = first(Variable::ResponseContentType)
+        && !state.response_type_fits
+    {
+        let _ = writeln!(
+            out,
+            "Response Content-Type is {kind}. It is not marked to be inspected."
+        );
     }
 }
 
@@ -120,16 +149,17 @@ fn removed(case: &Case, rules: &RuleSet, out: &mut String) {
     }
 }
 
-fn event(event: &Event, out: &mut String) {
+fn event(event: &Event, operator: &str, rules: &RuleSet, out: &mut String) {
     let _ = match event {
         Event::Asked {
             rule_id,
-            operator,
             parameter,
             targets,
+            ..
         } => writeln!(
             out,
-            "(Rule: {rule_id}) Executing operator \"{operator}\" with param \"{parameter}\" against {targets}."
+            "[4] (Rule: {rule_id}) Executing operator \"{operator}\" with param \
+             \"{parameter}\" against {targets}.\n[4] Rule: {rule_id}."
         ),
         Event::Tested {
             variable,
@@ -137,55 +167,89 @@ fn event(event: &Event, out: &mut String) {
             steps,
             ..
         } => {
-            for (number, step) in steps.iter().enumerate() {
-                let _ = writeln!(
-                    out,
-                    "[9]  T ({number}) t:{}: \"{}\"",
-                    step.transformation, step.value
-                );
+            for (
+                number,
+                Step {
+                    transformation,
+                    value,
+                },
+            ) in steps.iter().enumerate()
+            {
+                let lower = transformation.to_ascii_lowercase();
+                let _ = writeln!(out, "[9]  T ({number}) t:{transformation}: \"{value}\"");
+                let _ = writeln!(out, "[9]  T ({number}) t:{lower}: \"{value}\"");
             }
-            writeln!(
-                out,
-                "Target value: \"{}\" (Variable: {variable})",
-                shown(value)
-            )
+            let shown = shown(value);
+            writeln!(out, "[9] Target value: \"{shown}\" (Variable: {variable})")
         }
-        Event::Returned { rule_id, matched } => writeln!(
-            out,
-            "(Rule: {rule_id}) Rule returned {}.",
-            u8::from(*matched)
-        ),
-        Event::Set { name, value } => writeln!(
-            out,
-            "Saving variable: {name} with value: {}",
-            value.as_deref().unwrap_or_default()
-        ),
-        Event::Skipped { rule_id, cause } => skipped(*rule_id, *cause, out),
-        Event::Acted { action, .. } => writeln!(out, " Running action {action}"),
+        Event::Returned { rule_id, matched } => {
+            let returned = u8::from(*matched);
+            writeln!(out, "(Rule: {rule_id}) Rule returned {returned}.")
+        }
+        Event::Set { name, value } => {
+            let value = value.as_deref().unwrap_or_default();
+            if name == "TX:0" {
+                let _ = writeln!(out, "Added {operator} match TX.0: {value}");
+            }
+            writeln!(out, "Saving variable: {name} with value: {value}")
+        }
+        Event::Skipped { rule_id, cause } => skipped(*rule_id, *cause, rules, out),
+        Event::Acted { action, .. } => acted(action, out),
     };
 }
 
-fn skipped(rule_id: u64, cause: Skip, out: &mut String) -> std::fmt::Result {
+fn acted(action: &str, out: &mut String) -> std::fmt::Result {
+    match action {
+        "allow" => writeln!(
+            out,
+            "Dropping the evaluation of upcoming rules in favor of an `allow' action"
+        ),
+        "ctl:requestBodyAccess=Off" => writeln!(
+            out,
+            "Request body processing is enabled, but disabled to this transaction due to \
+             ctl:requestBodyAccess action"
+        ),
+        _ => match action.strip_prefix("ctl:ruleEngine=") {
+            Some(mode) => {
+                let mode = match mode {
+                    "On" => "Enabled",
+                    "Off" => "Disabled",
+                    other => other,
+                };
+                writeln!(
+                    out,
+                    "Setting SecRuleEngine to {mode} as requested by a ctl:ruleEngine action"
+                )
+            }
+            None => writeln!(out, " Running action {action}"),
+        },
+    }
+}
+
+fn skipped(rule_id: u64, cause: Skip, rules: &RuleSet, out: &mut String) -> std::fmt::Result {
     match cause {
-        Skip::Removed => {
-            writeln!(
-                out,
-                "Rule id: {rule_id} was skipped due to a ruleRemoveById action..."
-            )?;
-            writeln!(
-                out,
-                "Skipped rule id '{rule_id}'. Skipped due to a ruleRemoveByTag action."
-            )
-        }
+        Skip::Removed => writeln!(
+            out,
+            "Rule id: {rule_id} was skipped due to a ruleRemoveById action...\n\
+             Skipped rule id '{rule_id}'. Skipped due to a ruleRemoveByTag action."
+        ),
         Skip::Skip => writeln!(
             out,
             "[9] Skipped rule id '{rule_id}' due to a `skip' action."
         ),
         Skip::SkipAfter => writeln!(out, "Skipped rule id '{rule_id}' due to a SecMarker"),
-        Skip::Ended => writeln!(
-            out,
-            "Skipped rule id '{rule_id}' as request trough the utilization of an `allow' action"
-        ),
+        Skip::Ended => {
+            let rule = rules.rules.iter().find(|rule| rule.id == rule_id);
+            let place = rule.map(|rule| format!("{}:{}", rule.meta.file, rule.meta.line));
+            for name in [rule_id.to_string(), place.unwrap_or_default()] {
+                writeln!(
+                    out,
+                    "Skipped rule id '{name}' as request trough the utilization of an `allow' \
+                     action"
+                )?;
+            }
+            Ok(())
+        }
     }
 }
 
@@ -198,12 +262,50 @@ fn shown(value: &str) -> String {
     format!("{start} ({} characters omitted)", count - SHOWN)
 }
 
-/// Phrases of its load errors, each with a phrase of ours that means the same.
-const ERRORS: &[(&str, &str)] = &[];
+/// Phrases of its errors, each with a phrase of ours that means the same.
+const ERRORS: &[(&str, &str)] = &[
+    (
+        "SecDefaultAction must specify a disruptive action",
+        "must name a disruptive action",
+    ),
+    ("Expecting an action, got:  skip:abc", "expected a number"),
+    (
+        "Expecting an action, got:  ops",
+        "expected 2 to 3 arguments",
+    ),
+    ("Not able to open file", "is not a file"),
+    ("Looking at: 'test-cases", "is not a file"),
+    (
+        "Looking at: 'file-not-found.txt'",
+        "cannot read file-not-found.txt",
+    ),
+    ("is duplicated", "exists already"),
+    (
+        "The transformation none is not suitable",
+        "t:none does not fit",
+    ),
+    ("The action 'id' is not suitable", "id does not fit"),
+    (
+        "SecDefaultActions can only be placed once per phase",
+        "was written for phase 2 already",
+    ),
+    ("Failed to download", "rules are read from local files only"),
+    ("exec: Expecting a Lua script", "exec is not executed"),
+    (
+        "Skipping request argument, over limit",
+        "too many JSON arguments",
+    ),
+];
 
 /// True if `problem` says what libmodsecurity's `wanted` says, in the same line where it names one.
 pub(super) fn same_error(wanted: &str, problem: &Problem) -> bool {
-    ERRORS
-        .iter()
-        .any(|(theirs, ours)| wanted.contains(theirs) && problem.message.contains(ours))
+    let line = wanted
+        .strip_prefix("Rules error.")
+        .and_then(|rest| rest.split_once("Line: "))
+        .and_then(|(_, rest)| rest.split_once('.'))
+        .and_then(|(line, _)| line.parse::<usize>().ok());
+    line.is_none_or(|line| line == problem.line)
+        && ERRORS
+            .iter()
+            .any(|(theirs, ours)| wanted.contains(theirs) && problem.message.contains(ours))
 }
