@@ -22,8 +22,8 @@ use crate::{Disruption, Intervention, Loader, Origin, Problem, RequestLine, Rule
 
 /// Where the rules of the suite look for their data.
 const DATA: &str = "test-cases/data/";
-/// Cases that run and pass, at least.
-const PASSED: usize = 400;
+/// Of a hundred cases that many may be left out.
+const LEFT_OUT: usize = 33;
 
 #[test]
 fn modsecurity_regression() {
@@ -67,7 +67,12 @@ fn modsecurity_regression() {
         "{} cases failed",
         tally.failed.len()
     );
-    assert!(tally.passed >= PASSED, "only {} cases ran", tally.passed);
+    let left_out: usize = tally.skipped.values().sum();
+    let cases = tally.passed + left_out;
+    assert!(
+        left_out * 100 <= cases * LEFT_OUT,
+        "{left_out} of {cases} are left out"
+    );
 }
 
 /// A copy of the suite's data files in which what they include is found.

@@ -79,11 +79,11 @@ impl Selectors {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// The key that selector `number` of `variable` is, none for a regular expression.
+    /// The key that selector `number` of `variable` is; none where it is another kind.
     pub(crate) fn key(&self, variable: Variable, number: u32) -> &[u8] {
         match self.of(variable).get(number as usize) {
             Some(Selector::Key(key)) => key,
-            Some(Selector::Regex(_)) | None => &[],
+            Some(Selector::Regex(_) | Selector::Subtree(_)) | None => &[],
         }
     }
 
