@@ -27,7 +27,7 @@ mod variables;
 
 pub use compile::{Loaded, Loader};
 pub use engine::{
-    Choice, Chosen, Disruption, Intervention, Match, Origin, Outcome, Profile, ProfileError,
-    RequestLine, RuleSet, Step, Transaction,
+    Choice, Chosen, Disruption, Event, Intervention, Match, Origin, Outcome, Profile, ProfileError,
+    RequestLine, RuleSet, Skip, Step, Transaction,
 };
 pub use syntax::Problem;

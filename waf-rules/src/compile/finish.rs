@@ -55,6 +55,7 @@ pub(crate) fn finish(mut reader: Reader) -> Result<Loaded, Vec<Problem>> {
 fn apply_updates(reader: &mut Reader) {
     let updates = std::mem::take(&mut reader.updates);
     let mut removed = vec![false; reader.drafts.len()];
+    let blocks = reader.blocks();
     for (update, place) in &updates {
         let mut flaws = Vec::new();
         let mut found = false;
@@ -62,7 +63,7 @@ fn apply_updates(reader: &mut Reader) {
             if update.selection.means(draft) {
                 found = true;
                 *removed |= update.removes();
-                update.apply(&mut reader.names, draft, &mut flaws);
+                update.apply(&mut reader.names, draft, &blocks, &mut flaws);
             }
         }
         for flaw in flaws {
@@ -374,7 +375,7 @@ impl Builder {
 
 fn status(actions: &Actions) -> u16 {
     match (&actions.disruption, actions.status) {
-        (Some(Disruptive::Redirect(_)), Some(status @ (301 | 302 | 303 | 307))) => status,
+        (Some(Disruptive::Redirect(_)), Some(status @ 301..=307)) => status,
         (Some(Disruptive::Redirect(_)), _) => 302,
         (_, status) => status.unwrap_or(403),
     }

@@ -83,7 +83,11 @@ impl Names {
                 rest = after;
                 continue;
             };
-            rest = behind;
+            // libmodsecurity takes a `%` behind the brace for a part of the macro.
+            rest = match behind.strip_prefix('%') {
+                Some(text) if !text.starts_with('{') => text,
+                _ => behind,
+            };
             match self.macro_piece(inside) {
                 Ok(piece) => {
                     if !literal.is_empty() {
@@ -106,12 +110,23 @@ impl Names {
 
     fn macro_piece(&mut self, inside: &str) -> Result<Piece, Complaint> {
         let (name, key) = match inside.split_once(['.', ':']) {
-            Some((name, key)) => (name, Some(SelectorText::Key(key.to_owned()))),
+            Some((name, key)) => (name, Some(selector(key))),
             None => (inside, None),
         };
         let variable = Self::variable(name.trim())?;
         let pick = self.pick(variable, key.as_ref())?;
         Ok(Piece::Macro { variable, pick })
+    }
+}
+
+/// `key` or `/regular expression/`.
+fn selector(key: &str) -> SelectorText {
+    match key
+        .strip_prefix('/')
+        .and_then(|rest| rest.strip_suffix('/'))
+    {
+        Some(pattern) if !pattern.is_empty() => SelectorText::Regex(pattern.to_owned()),
+        _ => SelectorText::Key(key.to_owned()),
     }
 }
 
@@ -126,6 +141,17 @@ mod tests {
         let template = names.template("a %{TX.x} b%{matched_var}%{nope}%{", &mut complaints);
         assert_eq!(template.pieces.len(), 5);
         assert_eq!(complaints.len(), 1);
+        let percent = names.template("%{tx.a}% of %{tx.b}%{tx.c}", &mut complaints);
+        assert_eq!(percent.pieces.len(), 4);
+        assert_eq!(complaints.len(), 1);
+        let pieces = names.template("%{ARGS:/^a/}", &mut complaints).pieces;
+        assert!(matches!(
+            *pieces,
+            [Piece::Macro {
+                pick: Pick::Selector(_),
+                ..
+            }]
+        ));
         assert!(names.template("plain", &mut complaints).literal() == Some(b"plain"));
     }
 

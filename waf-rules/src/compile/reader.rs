@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::action_list::{self, Deed, Listed};
 use super::directives::Directive;
-use super::draft::{Actions, Draft, LinkDraft, Place, TargetDraft};
+use super::draft::{Actions, Draft, LinkDraft, NextDraft, Place, TargetDraft, Worded};
 use super::files;
 use super::names::Names;
 use super::settings;
@@ -14,8 +14,8 @@ use crate::actions::Support;
 use crate::engine::{Check, Disruptive, Settings};
 use crate::operators::Operator;
 use crate::syntax::{
-    Flaw, Line, Problem, Source, Span, Word, did_you_mean, lines, parse_actions, parse_operator,
-    parse_targets, words,
+    ActionText, Flaw, Line, Problem, Source, Span, Word, did_you_mean, lines, parse_actions,
+    parse_operator, parse_targets, words,
 };
 use crate::transformations::Transformation;
 
@@ -25,20 +25,26 @@ const INCLUDE_DEPTH: usize = 16;
 /// What `SecDefaultAction` set for a phase.
 #[derive(Debug, Clone)]
 struct Defaults {
+    /// `SecDefaultAction` was written for the phase.
+    written: bool,
+    /// What `block` does.
     disruption: Option<Disruptive>,
     status: Option<u16>,
     log: bool,
     audit: bool,
+    tags: Vec<Worded>,
     pipeline: Vec<Transformation>,
 }
 
 impl Default for Defaults {
     fn default() -> Self {
         Self {
+            written: false,
             disruption: None,
             status: None,
             log: true,
             audit: true,
+            tags: Vec::new(),
             pipeline: Vec::new(),
         }
     }
@@ -120,6 +126,13 @@ impl Reader {
         }
     }
 
+    /// What `block` does in each phase.
+    pub(crate) fn blocks(&self) -> [Option<Disruptive>; 5] {
+        self.defaults
+            .each_ref()
+            .map(|defaults| defaults.disruption.clone())
+    }
+
     pub(crate) fn problem(&mut self, source: usize, flaw: Flaw) {
         if let Some(source) = self.sources.get(source) {
             self.problems.push(source.problem(flaw));
@@ -156,6 +169,10 @@ impl Reader {
             let help = did_you_mean(&name.text, Directive::names());
             return Err(Flaw::new(span, format!("unknown directive `{}`", name.text)).help(help));
         };
+        if let Some(word) = words.iter().find(|word| word.open) {
+            let message = "this quote is never closed; it ends with the line";
+            self.warning(source, Flaw::new(word.quote(line), message));
+        }
         if self.open.is_some() && !matches!(directive, Directive::SecRule | Directive::SecAction) {
             self.end();
         }
@@ -192,7 +209,8 @@ impl Reader {
             }
             Directive::SecAction => {
                 at.count(1, 1)?;
-                let listed = self.listed(at, at.arguments.first(), self.open.is_some())?;
+                let items = action_items(at, at.arguments.first())?;
+                let listed = self.listed(at, &items, self.open.is_some());
                 self.link(at, listed, Vec::new(), None)
             }
             Directive::SecMarker => {
@@ -253,21 +271,42 @@ impl Reader {
     }
 
     fn default_action(&mut self, at: &Directed<'_>) -> Result<(), Flaw> {
-        let listed = self.listed(at, at.arguments.first(), true)?;
-        let phase = listed.phase.unwrap_or(1);
+        let items = action_items(at, at.arguments.first())?;
+        let named = |item: &&ActionText, names: &[&str]| {
+            names
+                .iter()
+                .any(|name| item.name.eq_ignore_ascii_case(name))
+        };
+        if let Some(item) = items.iter().find(|item| named(item, UNFIT)) {
+            let message = format!("{} does not fit into SecDefaultAction", item.name);
+            return Err(Flaw::new(item.span, message));
+        }
+        let none =
+            |item: &&ActionText| named(item, &["t"]) && item.value.as_deref().is_some_and(is_none);
+        if let Some(item) = items.iter().find(none) {
+            let message = "t:none does not fit into SecDefaultAction: there is nothing to drop";
+            return Err(Flaw::new(item.span, message));
+        }
+        // `block` means what is being defined here.
+        let (_, items): (Vec<_>, Vec<_>) =
+            items.into_iter().partition(|item| named(&item, &["block"]));
+        let listed = self.listed(at, &items, true);
         let Some(disruptive) = listed.disruptive else {
             return Err(Flaw::new(
                 at.span,
                 "SecDefaultAction must name a disruptive action, such as pass or deny",
             ));
         };
-        if listed.id.is_some() || listed.actions.msg.is_some() || listed.chained {
-            return Err(Flaw::new(
-                at.span,
-                "SecDefaultAction cannot hold id, msg or chain",
-            ));
+        let phase = listed.phase.unwrap_or(1);
+        let Some(slot) = self.defaults.get_mut(usize::from(phase) - 1) else {
+            return Ok(());
+        };
+        if slot.written {
+            let message = format!("SecDefaultAction was written for phase {phase} already");
+            return Err(Flaw::new(at.span, message));
         }
-        let defaults = Defaults {
+        *slot = Defaults {
+            written: true,
             disruption: match disruptive {
                 Deed::Do(disruption) => Some(disruption),
                 Deed::Pass | Deed::Block => None,
@@ -275,25 +314,14 @@ impl Reader {
             status: listed.actions.status,
             log: listed.actions.log,
             audit: listed.actions.audit,
+            tags: listed.actions.tags,
             pipeline: listed.local.pipeline,
         };
-        if let Some(slot) = self.defaults.get_mut(usize::from(phase) - 1) {
-            *slot = defaults;
-        }
         Ok(())
     }
 
     /// Reads an action list; `bare` starts from nothing instead of the phase's defaults.
-    fn listed(
-        &mut self,
-        at: &Directed<'_>,
-        word: Option<&Word>,
-        bare: bool,
-    ) -> Result<Listed, Flaw> {
-        let items = match word {
-            Some(word) => parse_actions(word, at.line)?,
-            None => Vec::new(),
-        };
+    fn listed(&mut self, at: &Directed<'_>, items: &[ActionText], bare: bool) -> Listed {
         let mut flaws = Vec::new();
         let mut listed = Listed::default();
         // The phase decides the defaults that every other action is read on top of.
@@ -309,18 +337,19 @@ impl Reader {
                 log: defaults.log,
                 audit: defaults.audit,
                 status: defaults.status,
+                tags: defaults.tags.clone(),
                 ..Actions::default()
             };
             listed.local.pipeline.clone_from(&defaults.pipeline);
         }
-        action_list::read(&mut self.names, &mut listed, &items, &mut flaws);
+        action_list::read(&mut self.names, &mut listed, items, &mut flaws);
         for flaw in std::mem::take(&mut listed.warnings) {
             self.warning(at.source, flaw);
         }
         for flaw in flaws {
             self.problem(at.source, flaw);
         }
-        Ok(listed)
+        listed
     }
 
     fn rule(&mut self, at: &Directed<'_>) -> Result<(), Flaw> {
@@ -331,7 +360,8 @@ impl Reader {
         let targets =
             parse_targets(targets, at.line, false).map(|targets| self.targets(at.source, &targets));
         let check = self.check(at, operator);
-        let listed = self.listed(at, at.arguments.get(2), self.open.is_some());
+        let listed = action_items(at, at.arguments.get(2))
+            .map(|items| self.listed(at, &items, self.open.is_some()));
         let (targets, check, listed) = (targets?, check?, listed?);
         if targets.iter().all(|target| target.excluded) && !targets.is_empty() {
             return Err(Flaw::new(
@@ -411,17 +441,22 @@ impl Reader {
         let chained = listed.chained;
         let draft = match self.open.take() {
             Some(mut open) => {
-                let misplaced = listed.id.is_some()
-                    || listed.phase.is_some()
-                    || matches!(listed.disruptive, Some(Deed::Do(_)))
-                    || !matches!(listed.actions.next, super::draft::NextDraft::Following);
-                if misplaced {
+                if let Some(Deed::Do(_)) = listed.disruptive {
                     let flaw = Flaw::new(
                         at.span,
-                        "id, phase, skips and disruptive actions belong on the first rule of a chain",
+                        "disruptive actions belong on the first rule of a chain",
                     );
                     self.problem(at.source, flaw);
                 }
+                if listed.id.is_some() || listed.phase.is_some_and(|phase| phase != open.phase) {
+                    let message = "a chain has the id and the phase of its first rule";
+                    self.warning(at.source, Flaw::new(at.span, message));
+                }
+                // What its first rule does not say about the whole chain another may.
+                if matches!(open.actions.next, NextDraft::Following) {
+                    open.actions.next = listed.actions.next;
+                }
+                open.actions.status = open.actions.status.or(listed.actions.status);
                 open.actions.msg = open.actions.msg.or(listed.actions.msg);
                 open.actions.logdata = open.actions.logdata.or(listed.actions.logdata);
                 open.links.push(LinkDraft {
@@ -450,10 +485,14 @@ impl Reader {
     ) -> Result<Draft, Flaw> {
         let place = at.place();
         let phase = listed.phase.unwrap_or(2);
-        let Some(id) = listed.id else {
-            return Err(Flaw::new(at.span, "this rule has no id"));
+        let id = match listed.id {
+            Some(id) => id,
+            // What no value decides needs no name: nobody will want to switch it off.
+            None if check.is_none() => 0,
+            None => return Err(Flaw::new(at.span, "this rule has no id")),
         };
-        if let Some(first) = self.ids.insert(id, place)
+        if id != 0
+            && let Some(first) = self.ids.insert(id, place)
             && let Some(source) = self.sources.get(first.source)
         {
             let line = source.line_of(first.span.start);
@@ -468,8 +507,16 @@ impl Reader {
             .and_then(|defaults| defaults.disruption.clone());
         actions.disruption = match listed.disruptive {
             Some(Deed::Do(disruption)) => Some(disruption),
+            Some(Deed::Block) => default,
             Some(Deed::Pass) => None,
-            Some(Deed::Block) | None => default,
+            None => {
+                if default.is_some() {
+                    let message = "this rule names no disruptive action: what SecDefaultAction \
+                                   names is done by `block` only";
+                    self.warning(at.source, Flaw::new(at.span, message));
+                }
+                None
+            }
         };
         let source = self.sources.get(at.source);
         Ok(Draft {
@@ -486,6 +533,17 @@ impl Reader {
             place,
         })
     }
+}
+
+/// Actions that speak of one rule, not of many.
+const UNFIT: &[&str] = &["accuracy", "chain", "id", "maturity", "msg", "rev", "ver"];
+
+fn is_none(transformation: &str) -> bool {
+    transformation.eq_ignore_ascii_case("none")
+}
+
+fn action_items(at: &Directed<'_>, word: Option<&Word>) -> Result<Vec<ActionText>, Flaw> {
+    word.map_or_else(|| Ok(Vec::new()), |word| parse_actions(word, at.line))
 }
 
 /// A directive being read.

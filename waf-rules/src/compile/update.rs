@@ -6,6 +6,7 @@ use super::draft::{Draft, TargetDraft};
 use super::names::Names;
 use super::reader::{Directed, target_draft};
 use super::selection::Selection;
+use crate::engine::Disruptive;
 use crate::syntax::{ActionText, Flaw, parse_actions, parse_targets};
 
 /// A change to rules that were or will be read.
@@ -79,7 +80,13 @@ impl Update {
     }
 
     /// Changes `draft`, which the selection means.
-    pub(crate) fn apply(&self, names: &mut Names, draft: &mut Draft, flaws: &mut Vec<Flaw>) {
+    pub(crate) fn apply(
+        &self,
+        names: &mut Names,
+        draft: &mut Draft,
+        blocks: &[Option<Disruptive>; 5],
+        flaws: &mut Vec<Flaw>,
+    ) {
         match &self.change {
             Change::Remove => {}
             Change::Targets(targets) => {
@@ -87,7 +94,12 @@ impl Update {
                     first.targets.extend(targets);
                 }
             }
-            Change::Actions(items) => update_actions(names, draft, items, flaws),
+            Change::Actions(items) => {
+                if let Some(Deed::Block) = update_actions(names, draft, items, flaws) {
+                    let block = blocks.get(usize::from(draft.phase) - 1);
+                    draft.actions.disruption = block.cloned().flatten();
+                }
+            }
         }
     }
 }
@@ -106,15 +118,14 @@ fn check_actions(items: &[ActionText]) -> Result<(), Flaw> {
     }
 }
 
+/// Changes what the rule does; returns the disruptive action that was asked for.
 fn update_actions(
     names: &mut Names,
     draft: &mut Draft,
     items: &[ActionText],
     flaws: &mut Vec<Flaw>,
-) {
-    let Some(first) = draft.links.first_mut() else {
-        return;
-    };
+) -> Option<Deed> {
+    let first = draft.links.first_mut()?;
     let mut listed = Listed {
         actions: draft.actions.clone(),
         local: std::mem::take(&mut first.local),
@@ -123,9 +134,10 @@ fn update_actions(
     action_list::read(names, &mut listed, items, flaws);
     first.local = listed.local;
     draft.actions = listed.actions;
-    match listed.disruptive {
-        Some(Deed::Do(disruption)) => draft.actions.disruption = Some(disruption),
+    match &listed.disruptive {
+        Some(Deed::Do(disruption)) => draft.actions.disruption = Some(disruption.clone()),
         Some(Deed::Pass) => draft.actions.disruption = None,
         Some(Deed::Block) | None => {}
     }
+    listed.disruptive
 }

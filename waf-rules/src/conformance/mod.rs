@@ -7,6 +7,7 @@
 
 mod crs;
 mod libinjection;
+mod regression;
 mod secrules;
 
 use std::collections::BTreeMap;
@@ -46,7 +47,15 @@ impl Tally {
         for (reason, count) in &self.skipped {
             println!("  skipped {count}: {reason}");
         }
-        for failure in self.failed.iter().take(40) {
+        for failure in self
+            .failed
+            .iter()
+            .take(if std::env::var_os("CONFORMANCE_ALL").is_some() {
+                usize::MAX
+            } else {
+                40
+            })
+        {
             println!("  failed {failure}");
         }
     }

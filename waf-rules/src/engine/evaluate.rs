@@ -7,6 +7,7 @@ use super::report::{Disruption, Intervention};
 use super::rule::{Allow, Control, Disruptive, EngineMode, Next, Rule};
 use super::ruleset::{Entry, RuleSet};
 use super::state::State;
+use super::trace::{self, Event, Skip};
 
 /// Runs the rules of `phase`, 1 to 5.
 pub(crate) fn run_phase(rules: &RuleSet, state: &mut State, phase: u8) {
@@ -25,31 +26,58 @@ pub(crate) fn run_phase(rules: &RuleSet, state: &mut State, phase: u8) {
         if entry.group != Entry::ALWAYS && !group_may_match(rules, state, entry.group, entry.bit) {
             continue;
         }
-        if state.removed.contains(entry.rule as usize) {
-            continue;
-        }
         let Some(rule) = rules.rules.get(entry.rule as usize) else {
             continue;
         };
+        if state.removed.contains(entry.rule as usize) {
+            trace::note(state, || Event::Skipped {
+                rule_id: rule.id,
+                cause: Skip::Removed,
+            });
+            continue;
+        }
         state.running = entry.rule;
         if !run_chain(rules, state, rule) {
             continue;
         }
         conclude(rules, state, rule);
         if phase < 5 && (state.intervention.is_some() || state.allowed.is_some()) {
+            passed_over(rules, state, program.get(at..), Skip::Ended);
             break;
         }
         if state.engine == EngineMode::Off {
             break;
         }
-        match rule.next {
-            Next::Following => {}
-            Next::Skip(count) => at = at.saturating_add(count),
-            Next::Jump(target) => at = at.max(target),
-        }
+        let (next, cause) = match rule.next {
+            Next::Following => (at, Skip::Skip),
+            Next::Skip(count) => (at.saturating_add(count), Skip::Skip),
+            Next::Jump(target) => (at.max(target), Skip::SkipAfter),
+        };
+        passed_over(
+            rules,
+            state,
+            program.get(at..next.min(program.len())),
+            cause,
+        );
+        at = next;
     }
     if state.allowed == Some(Allow::Phase) {
         state.allowed = None;
+    }
+}
+
+/// Notes the rules that are not asked.
+fn passed_over(rules: &RuleSet, state: &mut State, entries: Option<&[Entry]>, cause: Skip) {
+    if state.events.is_none() {
+        return;
+    }
+    for entry in entries.unwrap_or_default() {
+        if let Some(rule) = rules.rules.get(entry.rule as usize) {
+            trace::note(state, || Event::Skipped {
+                rule_id: rule.id,
+                cause,
+            });
+        }
     }
 }
 
@@ -69,7 +97,12 @@ fn run_chain(rules: &RuleSet, state: &mut State, rule: &Rule) -> bool {
     state.added = 0;
     for (number, link) in rule.links.iter().enumerate() {
         state.current.clear();
-        if !run_link(rules, state, link) {
+        let matched = run_link(rules, state, link);
+        trace::note(state, || Event::Returned {
+            rule_id: rule.id,
+            matched,
+        });
+        if !matched {
             return false;
         }
         std::mem::swap(&mut state.previous, &mut state.current);
@@ -84,6 +117,10 @@ fn run_chain(rules: &RuleSet, state: &mut State, rule: &Rule) -> bool {
 fn conclude(rules: &RuleSet, state: &mut State, rule: &Rule) {
     for link in &rule.links {
         for control in &link.controls {
+            trace::note(state, || Event::Acted {
+                rule_id: rule.id,
+                action: control.name(),
+            });
             apply(state, control);
         }
         if let Some(severity) = link.severity {
@@ -109,6 +146,10 @@ fn disrupt(
     disruption: &Disruptive,
     message: String,
 ) {
+    trace::note(state, || Event::Acted {
+        rule_id: rule.id,
+        action: disruption.name(),
+    });
     let action = match disruption {
         Disruptive::Allow(reach) => {
             if state.engine == EngineMode::On {

@@ -9,6 +9,7 @@ use super::rule::{Change, Check, Link, SetVar, VarName};
 use super::ruleset::RuleSet;
 use super::state::{Hit, State};
 use super::target::{Item, collect, picks};
+use super::trace;
 use crate::operators::leading_number;
 
 /// True if the link matched at least one value.
@@ -26,6 +27,7 @@ pub(crate) fn run_link(rules: &RuleSet, state: &mut State, link: &Link) -> bool 
         Some(template) => template.expand_value(rules, state, &mut argument),
         None => argument.extend_from_slice(check.argument.as_bytes()),
     }
+    trace::asked(rules, state, check, set, &argument);
     let before = state.current.len();
     if set.fixed {
         let (from, to) = resolve(rules, state, link.targets);
@@ -102,7 +104,9 @@ fn test_text(
     let value = state.arena.get(transformed.text);
     let captures = (link.capture && !check.negated).then_some(&mut state.captures);
     let capturing = captures.is_some();
-    if check.operator.matches(value, argument, captures) == check.negated {
+    let matched = check.operator.matches(value, argument, captures) != check.negated;
+    trace::tested(rules, state, link, item, transformed, matched);
+    if !matched {
         return;
     }
     let hit = Hit {
@@ -127,8 +131,12 @@ fn keep_captures(state: &mut State) {
             .tx
             .put(u32::from(slot), &[b'0' + slot], None, &mut state.arena);
     }
+    let mut captured = Vec::new();
     for (group, bytes) in state.captures.iter() {
         let value = state.arena.push(bytes);
+        if state.events.is_some() {
+            captured.push((group, value));
+        }
         let Ok(slot) = u8::try_from(group) else {
             continue;
         };
@@ -138,6 +146,9 @@ fn keep_captures(state: &mut State) {
             .put(u32::from(slot), &name, Some(value), &mut state.arena);
     }
     state.captures.clear();
+    for (group, value) in captured {
+        trace::set(state, group.to_string().as_bytes(), Some(value));
+    }
 }
 
 /// True if a `ctl` took this value from the running rule.
@@ -200,6 +211,13 @@ fn set_variable(rules: &RuleSet, state: &mut State, setvar: &SetVar) {
             Some(state.arena.push_number(new))
         }
     };
+    if state.events.is_some() {
+        let name = match (&setvar.name, &built) {
+            (VarName::Known { name, .. }, _) => name,
+            (_, built) => built.as_deref().unwrap_or_default(),
+        };
+        trace::set(state, name, value);
+    }
     match (&setvar.name, built) {
         (VarName::Known { slot, name }, _) => {
             state.tx.put(*slot, name, value, &mut state.arena);

@@ -100,9 +100,10 @@ pub(crate) fn full_name(state: &mut State, hit: &Hit) -> Text {
         return hit.name;
     }
     let mut name = hit.variable.name().as_bytes().to_vec();
-    if hit.variable.keyed() && !hit.counted {
+    let key = state.arena.get(hit.name);
+    if hit.variable.keyed() && !(hit.counted && key.is_empty()) {
         name.push(b':');
-        name.extend_from_slice(state.arena.get(hit.name));
+        name.extend_from_slice(key);
     }
     state.arena.push(&name)
 }

@@ -17,7 +17,7 @@ const MATCHED_VALUE: usize = 100;
 /// Most bytes of an operator's parameter in `matched`.
 const MATCHED_PARAMETER: usize = 200;
 /// Most bytes of a value in `value` and in steps.
-const VALUE: usize = 4 << 10;
+pub(crate) const VALUE: usize = 4 << 10;
 
 /// Adds a match of `rule` to the report and returns its message.
 pub(crate) fn report(rules: &RuleSet, state: &mut State, rule: &Rule) -> String {
@@ -134,7 +134,7 @@ fn matched(rules: &RuleSet, state: &mut State, check: &Check, variable: &str, hi
 }
 
 /// The value after every transformation.
-fn steps(rules: &RuleSet, state: &State, pipeline: u32, hit: &Hit) -> Vec<Step> {
+pub(crate) fn steps(rules: &RuleSet, state: &State, pipeline: u32, hit: &Hit) -> Vec<Step> {
     let mut value = state.arena.get(hit.raw).to_vec();
     let mut out = Vec::new();
     let Some(pipeline) = rules.pipelines.get(pipeline as usize) else {

@@ -20,6 +20,7 @@ mod selector;
 mod state;
 mod target;
 mod template;
+mod trace;
 mod transaction;
 mod tx;
 mod values;
@@ -41,6 +42,7 @@ pub(crate) use selector::{Selector, Selectors};
 pub(crate) use state::State;
 pub(crate) use target::{Exclude, Pick, Target, TargetSet};
 pub(crate) use template::{Piece, Template};
+pub use trace::{Event, Skip};
 pub use transaction::{Origin, RequestLine, Transaction};
 pub(crate) use tx::TxNames;
 

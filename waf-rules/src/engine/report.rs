@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::trace::Event;
+
 /// The rules decided that the exchange must not go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intervention {
@@ -37,6 +39,8 @@ pub struct Outcome {
     pub outbound_score: Option<i64>,
     /// What the rules would have done, had the engine not been in detection mode.
     pub would_block: Option<Intervention>,
+    /// What the rules did, step by step; only in a transaction that records.
+    pub events: Vec<Event>,
 }
 
 /// One rule that matched.

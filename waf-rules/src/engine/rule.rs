@@ -87,6 +87,18 @@ pub(crate) enum Disruptive {
     Allow(Allow),
 }
 
+impl Disruptive {
+    /// The name rules write.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Drop => "drop",
+            Self::Redirect(_) => "redirect",
+            Self::Allow(_) => "allow",
+        }
+    }
+}
+
 /// How far an `allow` reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Allow {
@@ -142,6 +154,25 @@ pub(crate) enum Control {
     RemoveRules(Bits),
     /// Number of the run-time exclusion.
     RemoveTarget(u32),
+}
+
+impl Control {
+    /// What rules write.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::RuleEngine(EngineMode::On) => "ctl:ruleEngine=On",
+            Self::RuleEngine(EngineMode::Off) => "ctl:ruleEngine=Off",
+            Self::RuleEngine(EngineMode::DetectionOnly) => "ctl:ruleEngine=DetectionOnly",
+            Self::RequestBodyAccess(true) => "ctl:requestBodyAccess=On",
+            Self::RequestBodyAccess(false) => "ctl:requestBodyAccess=Off",
+            Self::ResponseBodyAccess(true) => "ctl:responseBodyAccess=On",
+            Self::ResponseBodyAccess(false) => "ctl:responseBodyAccess=Off",
+            Self::RequestBodyProcessor(_) => "ctl:requestBodyProcessor",
+            Self::ForceRequestBody(_) => "ctl:forceRequestBodyVariable",
+            Self::RemoveRules(_) => "ctl:ruleRemove",
+            Self::RemoveTarget(_) => "ctl:ruleRemoveTarget",
+        }
+    }
 }
 
 /// Targets that `ctl:ruleRemoveTarget…` takes from some rules.

@@ -79,6 +79,14 @@ impl Selectors {
             .map_or(&[], Vec::as_slice)
     }
 
+    /// The key that selector `number` of `variable` is; none where it is another kind.
+    pub(crate) fn key(&self, variable: Variable, number: u32) -> &[u8] {
+        match self.of(variable).get(number as usize) {
+            Some(Selector::Key(key)) => key,
+            Some(Selector::Regex(_) | Selector::Subtree(_)) | None => &[],
+        }
+    }
+
     /// True if `name` is what selector `number` of `variable` means.
     pub(crate) fn matches(&self, variable: Variable, number: u32, name: &[u8]) -> bool {
         self.of(variable)

@@ -12,6 +12,7 @@ use super::report::{Intervention, Match};
 use super::rule::{Allow, EngineMode, Processor};
 use super::ruleset::RuleSet;
 use super::target::Item;
+use super::trace::Event;
 use super::tx::Tx;
 use super::values::Values;
 use crate::body::nested::Kinds;
@@ -77,6 +78,8 @@ pub(crate) struct State {
     pub(crate) response_body_access: bool,
     pub(crate) response_type_fits: bool,
     pub(crate) traced: bool,
+    /// Present in a transaction that records what its rules did.
+    pub(crate) events: Option<Vec<Event>>,
     /// The host asked for detection only: no rule may turn blocking on.
     pub(crate) detection_only: bool,
     pub(crate) allowed: Option<Allow>,
@@ -129,6 +132,7 @@ impl State {
             response_body_access: rules.settings.response_body_access,
             response_type_fits: false,
             traced: false,
+            events: None,
             detection_only: false,
             allowed: None,
             matches: Vec::new(),

@@ -86,9 +86,14 @@ pub(crate) fn collect(rules: &RuleSet, state: &mut State, set: &TargetSet, items
         if target.counted {
             let count = i64::try_from(items.len() - start).unwrap_or(i64::MAX);
             items.truncate(start);
+            let name = match target.pick {
+                Pick::Selector(number) => rules.selectors.key(target.variable, number),
+                Pick::Slot(slot) => rules.tx_names.name(slot),
+                Pick::All => &[],
+            };
             items.push(Item {
                 variable: target.variable,
-                name: Text::default(),
+                name: state.arena.push(name),
                 value: state.arena.push_number(count),
                 id: Item::LIVE,
                 counted: true,

@@ -71,6 +71,14 @@ impl Transaction {
         self.state.traced = true;
     }
 
+    /// Keeps everything the rules do, in [`Outcome::events`]. Every rule is then asked about every
+    /// value it names, without caches and prefilters: slow, and for people only.
+    pub fn record(&mut self) {
+        self.state.traced = true;
+        self.state.events = Some(Vec::new());
+        self.state.cache.plain = true;
+    }
+
     /// Evaluates every rule on every value, without caches and prefilters: slow, and the measure of
     /// what they may change (nothing).
     #[cfg(any(test, feature = "fuzzing"))]
@@ -163,7 +171,14 @@ impl Transaction {
             inbound_score: self.score(&self.rules.scores.inbound),
             outbound_score: self.score(&self.rules.scores.outbound),
             would_block: self.state.would_block.take(),
+            events: self.state.events.take().unwrap_or_default(),
         }
+    }
+
+    /// What is left of it, for suites that look inside.
+    #[cfg(test)]
+    pub(crate) fn into_state(self) -> State {
+        self.state
     }
 
     fn run(&mut self, phase: u8) -> Option<Intervention> {

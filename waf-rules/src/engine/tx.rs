@@ -17,12 +17,15 @@ pub(crate) type Slot = u32;
 #[derive(Debug)]
 pub(crate) struct TxNames {
     slots: HashMap<Box<[u8]>, Slot>,
+    /// As first written, by slot.
+    names: Vec<Box<[u8]>>,
 }
 
 impl Default for TxNames {
     fn default() -> Self {
         let mut names = Self {
             slots: HashMap::new(),
+            names: Vec::new(),
         };
         for capture in 0..=9 {
             names.slot(&[b'0' + capture]);
@@ -35,7 +38,15 @@ impl TxNames {
     /// The number of `name`, given out on first use.
     pub(crate) fn slot(&mut self, name: &[u8]) -> Slot {
         let next = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-        *self.slots.entry(folded(name)).or_insert(next)
+        *self.slots.entry(folded(name)).or_insert_with(|| {
+            self.names.push(name.into());
+            next
+        })
+    }
+
+    /// The name of `slot`, as it was first written.
+    pub(crate) fn name(&self, slot: Slot) -> &[u8] {
+        self.names.get(slot as usize).map_or(&[], |name| name)
     }
 
     /// The number of `name`, if the rules know it.

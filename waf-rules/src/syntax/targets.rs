@@ -118,7 +118,8 @@ impl Reader<'_> {
             return Err("expected the name of a variable".to_owned());
         }
         self.at += length;
-        if !self.eat(':') {
+        // A dot does for the colon, as in the names of `setvar`.
+        if !self.eat(':') && !self.eat('.') {
             return Ok((excluded, counted, name, None));
         }
         // XPath expressions begin with a slash and are no regular expressions.
@@ -210,7 +211,7 @@ mod tests {
     #[test]
     fn every_form_of_target_is_read() {
         let parsed = parse(
-            r"ARGS|!ARGS:a b|&TX:/x|y\/z/|XML:/*|XML://@*|F:'/q/'|G:'k|'",
+            r"ARGS|!ARGS:a b|&TX:/x|y\/z/|XML:/*|XML://@*|F:'/q/'|G:'k|'|tx.a",
             false,
         );
         assert_eq!(
@@ -222,7 +223,8 @@ mod tests {
                 "XML key /*",
                 "XML key //@*",
                 "F regex q",
-                "G key k|"
+                "G key k|",
+                "tx key a"
             ]
         );
     }

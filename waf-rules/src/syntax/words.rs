@@ -12,6 +12,8 @@ pub(crate) struct Word {
     pub(crate) text: String,
     /// Offset in the line of the first byte of the text.
     start: usize,
+    /// The quote was never closed: the word ends with its line.
+    pub(crate) open: bool,
     /// Offsets in the text before which an escaping backslash was dropped.
     escapes: Vec<usize>,
 }
@@ -25,6 +27,11 @@ impl Word {
     /// Where the whole word stands.
     pub(crate) fn whole(&self, line: &Line) -> Span {
         self.span(line, 0, self.text.len())
+    }
+
+    /// Where the quote stands that opens a word in quotes.
+    pub(crate) fn quote(&self, line: &Line) -> Span {
+        line.span(self.start.saturating_sub(1), self.start)
     }
 
     fn offset(&self, at: usize) -> usize {
@@ -42,7 +49,7 @@ pub(crate) fn words(line: &Line) -> Result<Vec<Word>, Flaw> {
         let start = line.text.len() - rest.len();
         let word = match rest.chars().next() {
             None => return Ok(words),
-            Some(quote @ ('"' | '\'')) => quoted(line, start + 1, quote)?,
+            Some(quote @ ('"' | '\'')) => quoted(line, start + 1, quote),
             Some(_) => {
                 let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
                 let (text, after) = rest.split_at(end);
@@ -50,6 +57,7 @@ pub(crate) fn words(line: &Line) -> Result<Vec<Word>, Flaw> {
                 words.push(Word {
                     text: text.to_owned(),
                     start,
+                    open: false,
                     escapes: Vec::new(),
                 });
                 continue;
@@ -68,7 +76,8 @@ pub(crate) fn words(line: &Line) -> Result<Vec<Word>, Flaw> {
     }
 }
 
-fn quoted(line: &Line, start: usize, quote: char) -> Result<Word, Flaw> {
+/// The word behind a quote, up to the quote that closes it or, as in ModSecurity, to the line's end.
+fn quoted(line: &Line, start: usize, quote: char) -> Word {
     let mut text = String::new();
     let mut escapes = Vec::new();
     let body = line.text.get(start..).unwrap_or("");
@@ -80,17 +89,20 @@ fn quoted(line: &Line, start: usize, quote: char) -> Result<Word, Flaw> {
             escapes.push(text.len());
             text.push(quote);
         } else {
-            return Ok(Word {
+            return Word {
                 text,
                 start,
+                open: false,
                 escapes,
-            });
+            };
         }
     }
-    Err(Flaw::new(
-        line.span(start - 1, start),
-        format!("this {quote} is never closed"),
-    ))
+    Word {
+        text,
+        start,
+        open: true,
+        escapes,
+    }
 }
 
 #[cfg(test)]
@@ -115,9 +127,15 @@ mod tests {
     }
 
     #[test]
-    fn an_open_quote_is_reported_where_it_opens() {
-        let flaw = split(r#"SecRule ARGS "@rx a"#).unwrap_err();
-        assert_eq!(flaw.span, Span { start: 13, end: 14 });
+    fn an_open_quote_ends_with_its_line_and_is_marked() {
+        let source = Source::new("x", r#"SecRule ARGS "@rx a"#.to_owned());
+        let line = lines(&source).remove(0);
+        let words = words(&line).unwrap();
+        let open: Vec<_> = words.iter().map(|word| word.open).collect();
+        assert_eq!(open, [false, false, true]);
+        assert_eq!(words[2].text, "@rx a");
+        let span = words[2].quote(&line);
+        assert_eq!(span, Span { start: 13, end: 14 });
     }
 
     #[test]

@@ -129,7 +129,9 @@ pub(super) const fn json_variables(settings: &Settings) -> (Variable, Variable) 
 pub(super) fn json_limits(settings: &Settings) -> json::Limits {
     json::Limits {
         depth: settings.json_depth,
-        arguments: settings.arguments,
+        arguments: settings
+            .arguments
+            .saturating_sub(state.values.of(Variable::Args).count()),
         ..json::Limits::default()
     }
 }

@@ -112,7 +112,9 @@ pub(crate) fn fill_arguments(
     variable: Variable,
     names: Variable,
 ) -> urlencoded::Urlencoded {
-    let mut room = settings.arguments;
+    // The limit is on all arguments, of the query and of the body.
+    let known = state.values.of(Variable::Args).count();
+    let mut room = settings.arguments.saturating_sub(known);
     let outcome = urlencoded::parse(input, settings.argument_separator, &mut |name, value| {
         if room == 0 {
             return ControlFlow::Break(());
@@ -162,7 +164,7 @@ fn fill_headers<'h>(state: &mut State, headers: impl Iterator<Item = (&'h [u8], 
 fn fill_cookies(state: &mut State) {
     let mut room = COOKIES;
     for value in header(state, b"cookie", usize::MAX) {
-        let whole = cookies::parse(&value, &mut |name, value| {
+        let whole = cookies::parse(value.trim_ascii_end(), &mut |name, value| {
             if room == 0 {
                 return ControlFlow::Break(());
             }

@@ -1,0 +1,311 @@
+//! What our engine records, in the words of libmodsecurity's logs as far as the suite asks for them.
+
+use std::fmt::Write;
+
+use super::Run;
+use super::case::Case;
+use crate::engine::{EngineMode, State};
+use crate::variables::Variable;
+use crate::{Event, Match, Problem, RuleSet, Skip, Step};
+
+/// Bytes of a value that its debug log shows.
+const SHOWN: usize = 80;
+
+/// The debug log.
+pub(super) fn debug_log(case: &Case, rules: &RuleSet, run: &Run) -> String {
+    let mut out = String::new();
+    arguments(&run.state, &mut out);
+    errors(&run.state, &mut out);
+    removed(case, rules, &mut out);
+    if run.state.engine == EngineMode::Off {
+        out.push_str("Rule engine disabled, returning...\n");
+    }
+    let mut operator = "";
+    for event in &run.outcome.events {
+        if let Event::Asked {
+            operator: asked, ..
+        } = event
+        {
+            operator = asked.trim_start_matches('!');
+        }
+        self::event(event, operator, rules, &mut out);
+    }
+    for found in &run.outcome.matches {
+        let _ = writeln!(out, "Running action: log\nSaving msg: {}", found.msg);
+        for tag in found.tags.iter() {
+            let _ = writeln!(out, "Rule tag: {tag}");
+        }
+    }
+    out
+}
+
+/// The lines of the error log, one a match.
+pub(super) fn error_log(run: &Run) -> String {
+    let lines: Vec<_> = run
+        .outcome
+        .matches
+        .iter()
+        .map(|found| line(found, run))
+        .collect();
+    lines.join("\n")
+}
+
+fn line(found: &Match, run: &Run) -> String {
+    let decided = run
+        .intervention
+        .as_ref()
+        .filter(|decided| decided.rule_id == found.rule_id);
+    let what = match decided {
+        Some(decided) => format!(
+            "Access denied with code {} (phase {}).",
+            decided.status, found.phase
+        ),
+        None => "Warning.".to_owned(),
+    };
+    let mut out = format!("ModSecurity: {what} {}", found.matched);
+    let severity = found.severity.unwrap_or(0);
+    let _ = write!(
+        out,
+        " [file \"{}\"] [line \"{}\"] [id \"{}\"] [msg \"{}\"] [data \"{}\"] [severity \"{severity}\"]",
+        found.file, found.line, found.rule_id, found.msg, found.data,
+    );
+    for tag in found.tags.iter() {
+        let _ = write!(out, " [tag \"{tag}\"]");
+    }
+    out
+}
+
+fn arguments(state: &State, out: &mut String) {
+    for (variable, place) in [(Variable::ArgsGet, "GET"), (Variable::ArgsPost, "BODY")] {
+        for (_, value) in state.values.of(variable) {
+            // A line of a log has no line breaks.
+            let [name, value] = [value.name, value.value].map(|text| {
+                let text = String::from_utf8_lossy(state.arena.get(text));
+                text.replace(['\r', '\n'], "")
+            });
+            let _ = writeln!(
+                out,
+                "Adding request argument ({place}): name \"{name}\", value \"{value}\""
+            );
+            let _ = writeln!(
+                out,
+                "Added data to variable: name: {name}, variable: {value}"
+            );
+        }
+    }
+}
+
+/// What went wrong with the bodies.
+fn errors(state: &State, out: &mut String) {
+    let first = |variable| {
+        let (_, value) = state.values.of(variable).next()?;
+        Some(String::from_utf8_lossy(state.arena.get(value.value)))
+    };
+    if let Some(error) = first(Variable::ReqbodyErrorMsg) {
+        let _ = writeln!(out, "{error}");
+        for (theirs, _) in ERRORS.iter().filter(|(_, ours)| error.contains(ours)) {
+            let _ = writeln!(out, "{theirs}");
+        }
+    }
+    if let Some(kind) = first(Variable::ResponseContentType)
+        && !state.response_type_fits
+    {
+        let _ = writeln!(
+            out,
+            "Response Content-Type is {kind}. It is not marked to be inspected."
+        );
+    }
+}
+
+/// Rules that stand in the text and not in the rule set: a directive took them out.
+fn removed(case: &Case, rules: &RuleSet, out: &mut String) {
+    for line in case
+        .rules
+        .lines()
+        .filter(|line| line.starts_with("SecRule"))
+    {
+        let Some((_, after)) = line.split_once("id:") else {
+            continue;
+        };
+        let digits: String = after
+            .trim_start_matches('\'')
+            .chars()
+            .take_while(char::is_ascii_digit)
+            .collect();
+        if let Ok(id) = digits.parse::<u64>()
+            && !rules.rule_ids().any(|known| known == id)
+        {
+            for directive in [
+                "an SecRuleRemove",
+                "a SecRuleRemoveByMsg",
+                "a SecRuleRemoveByTag",
+            ] {
+                let _ = writeln!(
+                    out,
+                    "Skipped rule id '{id}'. Removed by {directive} directive."
+                );
+            }
+        }
+    }
+}
+
+fn event(event: &Event, operator: &str, rules: &RuleSet, out: &mut String) {
+    let _ = match event {
+        Event::Asked {
+            rule_id,
+            parameter,
+            targets,
+            ..
+        } => writeln!(
+            out,
+            "[4] (Rule: {rule_id}) Executing operator \"{operator}\" with param \
+             \"{parameter}\" against {targets}.\n[4] Rule: {rule_id}."
+        ),
+        Event::Tested {
+            variable,
+            value,
+            steps,
+            ..
+        } => {
+            for (
+                number,
+                Step {
+                    transformation,
+                    value,
+                },
+            ) in steps.iter().enumerate()
+            {
+                let lower = transformation.to_ascii_lowercase();
+                let _ = writeln!(out, "[9]  T ({number}) t:{transformation}: \"{value}\"");
+                let _ = writeln!(out, "[9]  T ({number}) t:{lower}: \"{value}\"");
+            }
+            let shown = shown(value);
+            writeln!(out, "[9] Target value: \"{shown}\" (Variable: {variable})")
+        }
+        Event::Returned { rule_id, matched } => {
+            let returned = u8::from(*matched);
+            writeln!(out, "(Rule: {rule_id}) Rule returned {returned}.")
+        }
+        Event::Set { name, value } => {
+            let value = value.as_deref().unwrap_or_default();
+            if name == "TX:0" {
+                let _ = writeln!(out, "Added {operator} match TX.0: {value}");
+            }
+            writeln!(out, "Saving variable: {name} with value: {value}")
+        }
+        Event::Skipped { rule_id, cause } => skipped(*rule_id, *cause, rules, out),
+        Event::Acted { action, .. } => acted(action, out),
+    };
+}
+
+fn acted(action: &str, out: &mut String) -> std::fmt::Result {
+    match action {
+        "allow" => writeln!(
+            out,
+            "Dropping the evaluation of upcoming rules in favor of an `allow' action"
+        ),
+        "ctl:requestBodyAccess=Off" => writeln!(
+            out,
+            "Request body processing is enabled, but disabled to this transaction due to \
+             ctl:requestBodyAccess action"
+        ),
+        _ => match action.strip_prefix("ctl:ruleEngine=") {
+            Some(mode) => {
+                let mode = match mode {
+                    "On" => "Enabled",
+                    "Off" => "Disabled",
+                    other => other,
+                };
+                writeln!(
+                    out,
+                    "Setting SecRuleEngine to {mode} as requested by a ctl:ruleEngine action"
+                )
+            }
+            None => writeln!(out, " Running action {action}"),
+        },
+    }
+}
+
+fn skipped(rule_id: u64, cause: Skip, rules: &RuleSet, out: &mut String) -> std::fmt::Result {
+    match cause {
+        Skip::Removed => writeln!(
+            out,
+            "Rule id: {rule_id} was skipped due to a ruleRemoveById action...\n\
+             Skipped rule id '{rule_id}'. Skipped due to a ruleRemoveByTag action."
+        ),
+        Skip::Skip => writeln!(
+            out,
+            "[9] Skipped rule id '{rule_id}' due to a `skip' action."
+        ),
+        Skip::SkipAfter => writeln!(out, "Skipped rule id '{rule_id}' due to a SecMarker"),
+        Skip::Ended => {
+            let rule = rules.rules.iter().find(|rule| rule.id == rule_id);
+            let place = rule.map(|rule| format!("{}:{}", rule.meta.file, rule.meta.line));
+            for name in [rule_id.to_string(), place.unwrap_or_default()] {
+                writeln!(
+                    out,
+                    "Skipped rule id '{name}' as request trough the utilization of an `allow' \
+                     action"
+                )?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn shown(value: &str) -> String {
+    let count = value.chars().count();
+    if count <= SHOWN {
+        return value.to_owned();
+    }
+    let start: String = value.chars().take(SHOWN).collect();
+    format!("{start} ({} characters omitted)", count - SHOWN)
+}
+
+/// Phrases of its errors, each with a phrase of ours that means the same.
+const ERRORS: &[(&str, &str)] = &[
+    (
+        "SecDefaultAction must specify a disruptive action",
+        "must name a disruptive action",
+    ),
+    ("Expecting an action, got:  skip:abc", "expected a number"),
+    (
+        "Expecting an action, got:  ops",
+        "expected 2 to 3 arguments",
+    ),
+    ("Not able to open file", "is not a file"),
+    ("Looking at: 'test-cases", "is not a file"),
+    (
+        "Looking at: 'file-not-found.txt'",
+        "cannot read file-not-found.txt",
+    ),
+    ("is duplicated", "exists already"),
+    (
+        "The transformation none is not suitable",
+        "t:none does not fit",
+    ),
+    ("The action 'id' is not suitable", "id does not fit"),
+    (
+        "SecDefaultActions can only be placed once per phase",
+        "was written for phase 2 already",
+    ),
+    ("Failed to download", "rules are read from local files only"),
+    ("exec: Expecting a Lua script", "exec is not executed"),
+    (
+        "Skipping request argument, over limit",
+        "too many JSON arguments",
+    ),
+];
+
+/// True if `problem` says what libmodsecurity's `wanted` says, in the same line where it names one.
+pub(super) fn same_error(wanted: &str, problem: &Problem) -> bool {
+    let line = wanted
+        .strip_prefix("Rules error.")
+        .and_then(|rest| rest.split_once("Line: "))
+        .and_then(|(_, rest)| rest.split_once('.'))
+        .and_then(|(line, _)| line.parse::<usize>().ok());
+    line.is_none_or(|line| line == problem.line)
+        && ERRORS
+            .iter()
+            .any(|(theirs, ours)| wanted.contains(theirs) && problem.message.contains(ours))
+}
