@@ -9,12 +9,15 @@
 //! - it looks up the start of a word at every dot in it, copying that start: a word of tens of
 //!   thousands of dots would cost seconds. Dots far behind the longest keyword become letters.
 //!
-//! The first two can only add matches; the third touches no value with fewer dots.
+//! The first two can only add matches; the third touches no value with fewer dots. [`events`] adds the
+//! handlers that the list of events lacks, in the C code as well.
 //!
 //! Before any of it stands a quick look that lets nearly all words and numbers through at once. It may
 //! only err towards "maybe": without `<` or `=` no HTML token other than text and attribute names
 //! exists, and those never match. Plain numbers and words that occur in no keyword tokenise to numbers
 //! and bare words, which do not join, and no sequence of them is a fingerprint.
+
+mod events;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -50,7 +53,8 @@ pub(crate) fn sqli(value: &[u8]) -> Option<Fingerprint> {
 
 /// True if `value` is HTML that runs script.
 pub(crate) fn xss(value: &[u8]) -> bool {
-    XSS_BYTES.intersects(ByteSet::of(value)) && XssDetector::new().detect(value).is_injection()
+    XSS_BYTES.intersects(ByteSet::of(value))
+        && (XssDetector::new().detect(value).is_injection() || events::handles(value))
 }
 
 /// True unless a quick look would hide what the tokenisers find in `value`.

@@ -9,10 +9,22 @@ use super::{Outcome, Tally, corpus, expect, files_with};
 use crate::libinjection;
 use crate::transformations::Transformation;
 
-/// Attacks of a thousand that must be found: the C code misses the same few, which the run prints.
-const FOUND_OF_THOUSAND: usize = 998;
-/// Harmless values that may be reported: the C code reports the same.
-const FALSE_POSITIVES: usize = 21;
+/// Lines that the C code (of libmodsecurity 3.0.9) judges wrongly as well, by file. Asked about all
+/// 18,935 lines and the values of the attack and legitimate corpora, it gives the same fingerprints
+/// as we do, without an exception.
+const SHARED_MISTAKES: &[(&str, &[usize])] = &[
+    (
+        "false_positives.txt",
+        &[
+            79, 85, 150, 223, 224, 242, 243, 272, 273, 279, 280, 322, 323, 352, 353, 365, 370, 400,
+            406, 408, 409,
+        ],
+    ),
+    ("sqli-forums.txt", &[3091, 3275, 4652, 13862, 13878, 13954]),
+    ("sqli-misc.txt", &[8, 545]),
+    ("sqli-phpids.txt", &[5, 28, 214]),
+    ("xss-html5secorg.txt", &[153, 159, 164, 171, 380]),
+];
 
 #[test]
 fn libinjection_corpus() {
@@ -21,6 +33,7 @@ fn libinjection_corpus() {
     };
     let mut attacks = Tally::default();
     let mut innocent = Tally::default();
+    let mut surprises = Vec::new();
     for file in files_with(&root.join("data"), "txt") {
         let name = file
             .file_name()
@@ -28,20 +41,28 @@ fn libinjection_corpus() {
             .unwrap_or_default()
             .to_owned();
         let content = std::fs::read(&file).expect("a readable data file");
-        for line in content.split(|byte| *byte == b'\n') {
+        let shared = SHARED_MISTAKES.iter().find(|(file, _)| *file == name);
+        for (number, line) in content.split(|byte| *byte == b'\n').enumerate() {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
             let mut value = Vec::new();
             Transformation::UrlDecode.apply(line, &mut value);
-            let label = format!("{name}: {}", value.escape_ascii());
-            if name.starts_with("sqli-") {
-                attacks.count(expect(libinjection::sqli(&value).is_some()), &label);
+            let label = format!("{name}:{}: {}", number + 1, value.escape_ascii());
+            let (tally, right) = if name.starts_with("sqli-") {
+                (&mut attacks, libinjection::sqli(&value).is_some())
             } else if name.starts_with("xss-") {
-                attacks.count(expect(libinjection::xss(&value)), &label);
+                (&mut attacks, libinjection::xss(&value))
             } else if name.starts_with("false_positives") {
-                innocent.count(expect(libinjection::sqli(&value).is_none()), &label);
+                (&mut innocent, libinjection::sqli(&value).is_none())
+            } else {
+                continue;
+            };
+            tally.count(expect(right), &label);
+            let expected = !shared.is_some_and(|(_, lines)| lines.contains(&(number + 1)));
+            if right != expected {
+                surprises.push(label);
             }
         }
     }
@@ -49,8 +70,7 @@ fn libinjection_corpus() {
     innocent.report("libinjection false positives");
     let ran = attacks.passed + attacks.failed.len();
     assert!(ran > 1000, "only {ran} attacks ran");
-    assert!(attacks.passed * 1000 >= ran * FOUND_OF_THOUSAND);
-    assert!(innocent.failed.len() <= FALSE_POSITIVES);
+    assert!(surprises.is_empty(), "{surprises:#?}");
 }
 
 #[test]
