@@ -169,6 +169,7 @@ impl Control {
             Self::ResponseBodyAccess(false) => "ctl:responseBodyAccess=Off",
             Self::RequestBodyProcessor(_) => "ctl:requestBodyProcessor",
             Self::ForceRequestBody(_) => "ctl:forceRequestBodyVariable",
+            Self::NestedArguments(_) => "ctl:nestedArguments",
             Self::RemoveRules(_) => "ctl:ruleRemove",
             Self::RemoveTarget(_) => "ctl:ruleRemoveTarget",
         }

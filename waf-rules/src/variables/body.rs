@@ -109,7 +109,7 @@ type JsonParser = fn(&[u8], json::Limits, json::Naming, &mut Sink<'_>) -> Result
 
 fn json(state: &mut State, settings: &Settings, body: &[u8], parse: JsonParser, partial: bool) {
     let (leaves, names) = json_variables(settings);
-    let limits = json_limits(settings);
+    let limits = json_limits(state, settings);
     let outcome = parse(body, limits, settings.json_naming, &mut |name, value| {
         state.add(leaves, name, value);
         ControlFlow::Continue(())
@@ -126,7 +126,7 @@ pub(super) const fn json_variables(settings: &Settings) -> (Variable, Variable) 
     }
 }
 
-pub(super) fn json_limits(settings: &Settings) -> json::Limits {
+pub(super) fn json_limits(state: &State, settings: &Settings) -> json::Limits {
     json::Limits {
         depth: settings.json_depth,
         arguments: settings

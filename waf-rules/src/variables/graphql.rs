@@ -78,13 +78,13 @@ impl<'r> Request<'r> {
 
     fn json(&mut self, body: &[u8]) {
         let (leaves, names) = json_variables(self.settings);
+        let limits = json_limits(self.state, self.settings);
         let (state, found, batch, room) = (
             &mut *self.state,
             &mut self.found,
             &mut self.batch,
             &mut self.room,
         );
-        let limits = json_limits(self.settings);
         let outcome = json::parse(
             body,
             limits,
@@ -141,7 +141,7 @@ impl<'r> Request<'r> {
 
     /// Adds the leaves of JSON that stands in a form; as text too, if it is none.
     fn leaves(&mut self, root: &[u8], text: &[u8], arguments: Variable) {
-        let limits = json_limits(self.settings);
+        let limits = json_limits(self.state, self.settings);
         let naming = self.settings.json_naming;
         let (state, room) = (&mut *self.state, &mut self.room);
         let outcome = json::parse_as(root, text, limits, naming, &mut |name, value| {

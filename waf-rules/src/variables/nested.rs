@@ -25,7 +25,7 @@ pub(crate) fn fill_nested(state: &mut State, settings: &Settings) {
         depth: DEPTH,
         arguments: settings.arguments.saturating_sub(present),
         bytes: BYTES,
-        json: json_limits(settings),
+        json: json_limits(state, settings),
     };
     for (variable, names) in [
         (Variable::ArgsGet, Variable::ArgsGetNames),
