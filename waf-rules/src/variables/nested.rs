@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::Variable;
 use super::body::{fail, json_limits};
 use super::request::{combined_size, fill_names};
-use crate::body::nested;
+use crate::body::{json, nested};
 use crate::engine::{Settings, State};
 
 /// Decodings of decodings.
@@ -25,7 +25,11 @@ pub(crate) fn fill_nested(state: &mut State, settings: &Settings) {
         depth: DEPTH,
         arguments: settings.arguments.saturating_sub(present),
         bytes: BYTES,
-        json: json_limits(state, settings),
+        // The room above is what stops the decoding; this one only has to be larger.
+        json: json::Limits {
+            arguments: settings.arguments,
+            ..json_limits(state, settings)
+        },
     };
     for (variable, names) in [
         (Variable::ArgsGet, Variable::ArgsGetNames),
