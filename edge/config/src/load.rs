@@ -348,13 +348,7 @@ fn places(lines: &Lines<'_>, owner: &Node) -> Option<Places> {
 }
 
 /// Notes the places of `node` and of everything in it; a tree is no deeper than its parser let it be.
-fn note(
-    lines: &Lines<'_>,
-    place: Place,
-    node: &Node,
-    keys: &mut Vec<String>,
-    places: &mut Places,
-) {
+fn note(lines: &Lines<'_>, place: Place, node: &Node, keys: &mut Vec<String>, places: &mut Places) {
     let place = match node.value {
         Value::Scalar(_) if !node.is_null() => node.place,
         _ => place,

@@ -57,8 +57,7 @@ impl Sources {
     pub(crate) fn diagnostic(&self, problem: Problem, level: Level) -> Diagnostic {
         let place = problem.place;
         let source = self.0.get(place.file);
-        let line = source
-            .and_then(|source| source.text.lines().nth(place.at.line.wrapping_sub(1)));
+        let line = source.and_then(|source| source.text.lines().nth(place.at.line.wrapping_sub(1)));
         self.shown(problem, level, line)
     }
 

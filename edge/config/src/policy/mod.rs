@@ -161,7 +161,11 @@ impl Complaint {
 }
 
 /// Checks everything and resolves names; `None` if `complaints` holds an error.
-pub(crate) fn build(spec: Spec, mut origins: Origins, complaints: &mut Complaints) -> Option<Policy> {
+pub(crate) fn build(
+    spec: Spec,
+    mut origins: Origins,
+    complaints: &mut Complaints,
+) -> Option<Policy> {
     let root = Path::default();
     let admin = listeners::admin(&spec, complaints);
     let admin_hosts = listeners::admin_hosts(&spec, complaints);

@@ -19,7 +19,9 @@ impl Places {
     #[must_use]
     pub fn mistake(&self, keys: &[String], message: String, help: Option<String>) -> Diagnostic {
         let around = (0..=keys.len()).rev();
-        let example = around.filter_map(|length| self.0.get(keys.get(..length)?)).next();
+        let example = around
+            .filter_map(|length| self.0.get(keys.get(..length)?))
+            .next();
         let unknown = || Diagnostic {
             level: Level::Error,
             file: "configuration".into(),

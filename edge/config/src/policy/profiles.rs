@@ -238,7 +238,10 @@ pub(super) fn changed(
     waf.mode = spec.mode.unwrap_or(waf.mode);
     if !spec.crs.is_empty() && !waf.rules.rules.contains(&RuleSetName::Crs) {
         complaints
-            .error(path.key("crs"), "the profile does not load the Core Rule Set")
+            .error(
+                path.key("crs"),
+                "the profile does not load the Core Rule Set",
+            )
             .help("`tx` sets a variable of any rule set");
     }
     waf.rules.crs = spec.crs.apply(&waf.rules.crs);

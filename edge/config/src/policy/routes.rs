@@ -46,7 +46,13 @@ pub(super) fn build(
         let paths = paths(spec, &path, complaints);
         let conditions = conditions(spec, &path, complaints);
         warn_of_shadow(spec, &name, &mut seen, &path, complaints);
-        let upstream = named("upstream", &spec.upstream, known.upstreams, &path, complaints);
+        let upstream = named(
+            "upstream",
+            &spec.upstream,
+            known.upstreams,
+            &path,
+            complaints,
+        );
         let profile = named("profile", &spec.profile, known.profiles, &path, complaints);
         if let (Some(upstream), Some(profile)) = (upstream, profile) {
             let places = origins.routes.remove(&index).unwrap_or_default();
