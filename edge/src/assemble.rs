@@ -186,6 +186,12 @@ impl Gateway {
         self.rule_count
     }
 
+    /// How many rule sets were not taken over from `before`.
+    pub(crate) fn compiled_since(&self, before: &Self) -> usize {
+        let kept = |set: &&Arc<Loaded>| before.rule_sets.iter().any(|old| Arc::ptr_eq(old, set));
+        self.rule_sets.len() - self.rule_sets.iter().filter(kept).count()
+    }
+
     /// Idle connections to servers that one worker keeps at most.
     pub(crate) fn keepalive(&self) -> usize {
         self.policy

@@ -303,6 +303,8 @@ fn build(
     let loaded = edge_config::load_watching(path, &edge_config::ProcessEnv, watch)?;
     let policy = Arc::new(loaded.policy);
     let assembled = assemble::assemble(policy.clone(), metrics, Some(before), watch)?;
+    let compiled = assembled.gateway.compiled_since(before);
+    tracing::info!(compiled, "rule sets compiled for the reload");
     Ok((policy, assembled))
 }
 
