@@ -1,7 +1,7 @@
 //! From a checked policy to what runs: rule sets loaded, upstream groups built, names wired.
 //!
-//! Built aside and complete or not at all; a reload swaps the result in. Profiles with the same
-//! rules and settings share one rule set, however many sites use them.
+//! Built aside and complete or not at all; a reload swaps the result in. Profiles with the same rules
+//! share one rule set, however many sites use them and whatever settings they lay over it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use edge_conn::gate::HeadLimits;
 use edge_core::{Diagnostic, Exchange, Head, Mode, Refusal};
 
 use crate::proxy::hold::HoldLimits;
-use crate::rules::RuleSets;
+use crate::rules::{Loaded, RuleSets};
 use crate::stages::waf::Waf;
 use crate::upstreams::{Balance, Dial, Ejection, Group, Server, Settings};
 
@@ -37,6 +37,7 @@ pub(crate) struct Gateway {
     unrouted: RouteMetrics,
     matches: RuleMetrics,
     rule_count: usize,
+    rule_sets: Vec<Arc<Loaded>>,
 }
 
 /// A route with everything its requests need.
@@ -72,24 +73,35 @@ pub(crate) struct UpstreamState {
     pub(crate) metrics: UpstreamMetrics,
 }
 
-/// Builds what runs from `policy`; `watch` gets the rule files and their folders, also if they hold
-/// mistakes.
+/// Builds what runs from `policy`; rules that are the same as in `before` are taken from there.
+/// `watch` gets the rule files and their folders, also if they hold mistakes.
 ///
 /// # Errors
 /// Every mistake in every rule file.
 pub(crate) fn assemble(
     policy: Arc<Policy>,
     metrics: &Metrics,
+    before: Option<&Gateway>,
     watch: &mut Vec<PathBuf>,
 ) -> Result<Assembled, Vec<Diagnostic>> {
-    let mut rules = RuleSets::default();
+    let mut rules = RuleSets::after(before.map_or(&[], |gateway| &gateway.rule_sets));
     let mut mistakes = Vec::new();
     let mut profiles = BTreeMap::new();
     for (name, profile) in policy.profiles() {
-        match profile_state(profile, &mut rules) {
+        match profile_state(profile, profile.waf(), &mut rules) {
             Ok(state) => {
                 profiles.insert(name.clone(), Arc::new(state));
             }
+            Err(more) => mistakes.extend(more),
+        }
+    }
+    let mut own = BTreeMap::new();
+    for route in policy.routes().routes() {
+        let state = route
+            .waf()
+            .map(|waf| profile_state(route.profile(), waf, &mut rules));
+        match state.transpose() {
+            Ok(state) => own.extend(state.map(|state| (route.index(), Arc::new(state)))),
             Err(more) => mistakes.extend(more),
         }
     }
@@ -106,26 +118,27 @@ pub(crate) fn assemble(
         .routes()
         .routes()
         .filter_map(|route| {
+            let profile = own.get(&route.index());
+            let profile = profile.or_else(|| profiles.get(route.profile().name()))?;
             Some(Arc::new(RouteState {
                 name: route.name().clone(),
-                profile: profiles.get(route.profile().name())?.clone(),
+                profile: profile.clone(),
                 upstream: upstreams.get(route.upstream().name())?.clone(),
                 metrics: metrics.route(route.name()),
             }))
         })
         .collect();
+    let warnings = std::mem::take(&mut rules.warnings);
     let gateway = Gateway {
         routes,
         upstreams: upstreams.into_values().collect(),
         unrouted: metrics.route("none"),
         matches: metrics.rules(rules.ids()),
         rule_count: rules.ids().count(),
+        rule_sets: rules.into_sets(),
         policy,
     };
-    Ok(Assembled {
-        gateway,
-        warnings: rules.warnings,
-    })
+    Ok(Assembled { gateway, warnings })
 }
 
 impl Gateway {
@@ -173,6 +186,12 @@ impl Gateway {
         self.rule_count
     }
 
+    /// How many rule sets were not taken over from `before`.
+    pub(crate) fn compiled_since(&self, before: &Self) -> usize {
+        let kept = |set: &&Arc<Loaded>| before.rule_sets.iter().any(|old| Arc::ptr_eq(old, set));
+        self.rule_sets.len() - self.rule_sets.iter().filter(kept).count()
+    }
+
     /// Idle connections to servers that one worker keeps at most.
     pub(crate) fn keepalive(&self) -> usize {
         self.policy
@@ -210,12 +229,17 @@ impl Gateway {
     }
 }
 
-fn profile_state(profile: &Profile, rules: &mut RuleSets) -> Result<ProfileState, Vec<Diagnostic>> {
-    let (waf, response) = (profile.waf(), profile.response());
+/// `profile` with the firewall `waf`, which is its own or that of a route.
+fn profile_state(
+    profile: &Profile,
+    waf: &edge_config::Waf,
+    rules: &mut RuleSets,
+) -> Result<ProfileState, Vec<Diagnostic>> {
+    let response = profile.response();
     let waf = match waf.mode {
         Mode::Off => None,
         mode => Some(Waf {
-            rules: rules.load(waf)?,
+            rules: rules.profile(waf)?,
             mode,
             on_fault: waf.on_fault,
         }),

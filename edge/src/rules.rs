@@ -1,38 +1,104 @@
-//! Loads the rule sets of profiles; equal settings share one set.
+//! Loads the rule sets of profiles. What is compiled is held once, whoever uses it: profiles and routes
+//! with settings of their own lay them over it, and a reload keeps what did not change on disk.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use edge_config::{Origin, Waf};
+use edge_config::{Origin, Tuning, Waf};
 use edge_core::{Diagnostic, Level, Position};
 use waf_rules::spec::{RulesSpec, Source};
-use waf_rules::{Loader, Problem, RuleSet};
+use waf_rules::{Inputs, Loader, Problem, Profile, RuleSet};
 
 /// The rule sets of one configuration.
 #[derive(Default)]
 pub(crate) struct RuleSets {
-    sets: Vec<(RulesSpec, Arc<RuleSet>)>,
+    sets: Vec<Arc<Loaded>>,
+    /// Those of the configuration that runs.
+    before: Vec<Arc<Loaded>>,
     /// What the rules' authors should know.
     pub(crate) warnings: Vec<Diagnostic>,
     /// Every file that was read or looked for, and the folders of patterns.
     pub(crate) files: Vec<PathBuf>,
 }
 
+/// A rule set and what it was made from.
+pub(crate) struct Loaded {
+    spec: RulesSpec,
+    origins: BTreeMap<&'static str, Origin>,
+    /// Which of several files was there, for each source that names several.
+    found: Vec<PathBuf>,
+    inputs: Inputs,
+    warnings: Vec<Diagnostic>,
+    rules: Arc<RuleSet>,
+}
+
 impl RuleSets {
-    /// The set for `spec`: one that is loaded already, or a new one.
+    /// Sets that may be taken over from `before` where nothing changed.
+    pub(crate) fn after(before: &[Arc<Loaded>]) -> Self {
+        Self {
+            before: before.to_vec(),
+            ..Self::default()
+        }
+    }
+
+    /// The rules of `waf` with its settings laid over them.
     ///
     /// # Errors
-    /// Every mistake in its files.
-    pub(crate) fn load(&mut self, waf: &Waf) -> Result<Arc<RuleSet>, Vec<Diagnostic>> {
-        let spec = &waf.rules;
-        if let Some((_, rules)) = self.sets.iter().find(|(known, _)| known == spec) {
-            return Ok(rules.clone());
+    /// Every mistake in the rule files or in the settings.
+    pub(crate) fn profile(&mut self, waf: &Waf) -> Result<Arc<Profile>, Vec<Diagnostic>> {
+        let loaded = self.load(waf)?;
+        let profile = waf.rules.profile(loaded.rules.clone());
+        // These rules were loaded for this spec, so they know its settings.
+        let mut profile = profile.map_err(|error| vec![unplaced(error.to_string())])?;
+        let mut mistakes = Vec::new();
+        for Tuning { spec, places, .. } in &waf.tunings {
+            for error in spec.lay(&mut profile).err().unwrap_or_default() {
+                let message = error.message.into_owned();
+                mistakes.push(places.mistake(&error.path, message, error.help));
+            }
         }
+        if mistakes.is_empty() {
+            Ok(Arc::new(profile))
+        } else {
+            Err(mistakes)
+        }
+    }
+
+    /// The set for `waf`: one that is loaded already, one that is unchanged, or a new one.
+    fn load(&mut self, waf: &Waf) -> Result<Arc<Loaded>, Vec<Diagnostic>> {
+        let spec = waf.rules.shared();
+        if let Some(known) = self.sets.iter().find(|set| set.spec == spec) {
+            return Ok(known.clone());
+        }
+        let sources = spec.sources();
+        self.files.extend(sources.iter().flat_map(looked_for));
+        let found = sources.iter().filter_map(first).collect();
+        let same = |set: &&Arc<Loaded>| {
+            set.spec == spec
+                && set.origins == waf.origins
+                && set.found == found
+                && set.inputs.unchanged()
+        };
+        let set = match self.before.iter().find(same) {
+            Some(unchanged) => unchanged.clone(),
+            None => Arc::new(self.compile(waf, spec.clone(), found)?),
+        };
+        self.warnings.extend(set.warnings.iter().cloned());
+        self.files.extend(set.inputs.files().map(Path::to_path_buf));
+        self.sets.push(set.clone());
+        Ok(set)
+    }
+
+    fn compile(
+        &mut self,
+        waf: &Waf,
+        spec: RulesSpec,
+        found: Vec<PathBuf>,
+    ) -> Result<Loaded, Vec<Diagnostic>> {
         let mut loader = Loader::new();
         let mut helps = Helps::new();
         for source in spec.sources() {
-            self.files.extend(looked_for(&source));
             loader = add(loader, source, &waf.origins, &mut helps);
         }
         let loaded = loader.load().map_err(|problems| {
@@ -41,18 +107,44 @@ impl RuleSets {
             self.files.extend(mistaken);
             diagnostics(problems, Level::Error, &helps)
         })?;
-        self.warnings
-            .extend(diagnostics(loaded.warnings, Level::Warning, &helps));
-        self.files.extend(loaded.files);
-        let rules = Arc::new(loaded.rules);
-        self.sets.push((spec.clone(), rules.clone()));
-        Ok(rules)
+        Ok(Loaded {
+            spec,
+            origins: waf.origins.clone(),
+            found,
+            inputs: loaded.inputs,
+            warnings: diagnostics(loaded.warnings, Level::Warning, &helps),
+            rules: Arc::new(loaded.rules),
+        })
     }
 
     /// The numbers of all rules.
     pub(crate) fn ids(&self) -> impl Iterator<Item = u64> {
-        self.sets.iter().flat_map(|(_, rules)| rules.rule_ids())
+        self.sets.iter().flat_map(|set| set.rules.rule_ids())
     }
+
+    /// What is loaded, for the configuration after this one.
+    pub(crate) fn into_sets(self) -> Vec<Arc<Loaded>> {
+        self.sets
+    }
+}
+
+fn unplaced(message: String) -> Diagnostic {
+    Diagnostic {
+        level: Level::Error,
+        file: "configuration".into(),
+        position: Position::default(),
+        line: String::new(),
+        message,
+        help: None,
+    }
+}
+
+/// The first of several files that exists.
+fn first(source: &Source<'_>) -> Option<PathBuf> {
+    let Source::FirstOf { files, .. } = source else {
+        return None;
+    };
+    files.iter().map(PathBuf::from).find(|file| file.exists())
 }
 
 /// What a source asks the file system for, whether it is there or not: files, and the folder of a

@@ -19,5 +19,6 @@ mod proxying;
 mod records;
 mod refused;
 mod routing;
+mod sharing;
 mod slow;
 mod streams;

@@ -25,7 +25,7 @@ mod syntax;
 mod transformations;
 mod variables;
 
-pub use compile::{Loaded, Loader};
+pub use compile::{Inputs, Loaded, Loader};
 pub use engine::{
     Choice, Chosen, Disruption, Event, Intervention, Match, Origin, Outcome, Profile, ProfileError,
     RequestLine, RuleSet, Skip, Step, Transaction,

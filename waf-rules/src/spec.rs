@@ -4,14 +4,24 @@
 //! loaded. Later directives win over earlier ones, so that order is the meaning: engine defaults,
 //! `directives`, rule sets (each with its settings before its rules), `files`, `directives_after`.
 //! Nothing is read here, and relative paths are left to the host.
+//!
+//! Two specs that [differ](RulesSpec::shared) only in what a profile can lay over rules (paranoia level,
+//! thresholds) are one rule set with two profiles. For that, the setup rule of the Core Rule Set takes
+//! those settings from variables of its own (`tx.profile_…`), which [`RulesSpec::profile`] pins.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::{Profile, RuleSet};
+pub use tuning::{CrsChangeSpec, ExclusionSpec, RuleIds, TuningSpec};
+
+mod tuning;
 
 /// Which rules run, and their settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -121,7 +131,9 @@ pub struct SpecError {
     /// The keys to the value, from the [`RulesSpec`] on.
     pub path: Vec<String>,
     /// What is wrong, without the value.
-    pub message: &'static str,
+    pub message: Cow<'static, str>,
+    /// What to do about it, where that is known.
+    pub help: Option<String>,
 }
 
 /// One thing to load.
@@ -155,7 +167,40 @@ pub enum Source<'a> {
 }
 
 impl RulesSpec {
-    /// What to load, in this order.
+    /// What is compiled: equal for specs whose profiles can share one rule set.
+    #[must_use]
+    pub fn shared(&self) -> Self {
+        Self {
+            crs: CrsSpec {
+                settings: self.crs.settings.clone(),
+                ..CrsSpec::default()
+            },
+            ..self.clone()
+        }
+    }
+
+    /// A profile of `rules`, which were loaded from the sources of this spec or of one that shares
+    /// them, with the settings of this one.
+    ///
+    /// # Errors
+    /// The rules were loaded from something else.
+    pub fn profile(&self, rules: Arc<RuleSet>) -> Result<Profile, SpecError> {
+        let mut profile = Profile::new(rules);
+        if self.rules.contains(&RuleSetName::Crs) {
+            for (name, value) in self.crs.pinned() {
+                profile
+                    .pin(&format!("{PINNED}{name}"), &value.to_string())
+                    .map_err(|error| SpecError {
+                        path: vec!["crs".to_owned()],
+                        message: error.message.into(),
+                        help: error.help,
+                    })?;
+            }
+        }
+        Ok(profile)
+    }
+
+    /// What to load, in this order. The rules want to be run under [`RulesSpec::profile`].
     #[must_use]
     pub fn sources(&self) -> Vec<Source<'_>> {
         let mut sources = vec![text("engine defaults", DEFAULTS)];
@@ -209,7 +254,11 @@ impl RulesSpec {
         let mut mistakes = Vec::new();
         let mut wrong = |path: &[&str], message| {
             let path = path.iter().map(|key| (*key).to_owned()).collect();
-            mistakes.push(SpecError { path, message });
+            mistakes.push(SpecError {
+                path,
+                message: Cow::Borrowed(message),
+                help: None,
+            });
         };
         let wants_crs = self.rules.contains(&RuleSetName::Crs);
         if wants_crs && self.crs_dir.as_deref().is_none_or(str::is_empty) {
@@ -256,22 +305,31 @@ const fn text<'a>(name: &'static str, text: &'a str) -> Source<'a> {
 impl CrsSpec {
     /// These settings as the rule the setup file would hold; loaded after that file, so it wins.
     fn directives(&self) -> String {
-        let detection = self.detection_paranoia.unwrap_or(self.paranoia);
         let mut out = String::from("SecAction \"id:900001,phase:1,pass,t:none,nolog");
         let mut set = |name: &str, value: &dyn fmt::Display| {
             // Writing to a String cannot fail.
             let _ = write!(out, ",setvar:'tx.{name}={value}'");
         };
-        set("blocking_paranoia_level", &self.paranoia);
-        set("detection_paranoia_level", &detection);
-        set("inbound_anomaly_score_threshold", &self.inbound_threshold);
-        set("outbound_anomaly_score_threshold", &self.outbound_threshold);
-        set("early_blocking", &u8::from(self.early_blocking));
+        for (name, _) in self.pinned() {
+            set(name, &format_args!("%{{tx.{PINNED}{name}}}"));
+        }
         for (name, value) in &self.settings {
             set(name, value);
         }
         out.push_str("\"\n");
         out
+    }
+
+    /// The settings that a profile holds, by the variable of the rule set.
+    fn pinned(&self) -> [(&'static str, u32); 5] {
+        let detection = self.detection_paranoia.unwrap_or(self.paranoia);
+        [
+            ("blocking_paranoia_level", self.paranoia.into()),
+            ("detection_paranoia_level", detection.into()),
+            ("inbound_anomaly_score_threshold", self.inbound_threshold),
+            ("outbound_anomaly_score_threshold", self.outbound_threshold),
+            ("early_blocking", self.early_blocking.into()),
+        ]
     }
 }
 
@@ -285,6 +343,9 @@ fn is_plain_value(text: &str) -> bool {
         && !text.contains(['\'', '"', ',', '\\'])
         && !text.contains(char::is_control)
 }
+
+/// Begins the name of a variable that holds what a profile says.
+const PINNED: &str = "profile_";
 
 const CRS_HELP: &str = "`crs_dir` is a checkout of the OWASP CRS 4: expected crs-setup.conf or \
     crs-setup.conf.example and rules/ in it";
@@ -362,15 +423,33 @@ mod tests {
             ]
         );
         let text = spec.crs.directives();
-        assert!(
-            text.contains("setvar:'tx.blocking_paranoia_level=2'"),
-            "{text}"
-        );
-        assert!(
-            text.contains("setvar:'tx.detection_paranoia_level=2'"),
-            "{text}"
-        );
+        let level = "setvar:'tx.detection_paranoia_level=%{tx.profile_detection_paranoia_level}'";
+        assert!(text.contains(level), "{text}");
         assert!(text.contains("setvar:'tx.arg_length=400'"), "{text}");
+    }
+
+    #[test]
+    fn paranoia_and_thresholds_are_the_profiles_and_the_rules_are_shared() {
+        let strict = spec(|s| {
+            s.rules = vec![RuleSetName::Crs];
+            s.crs.paranoia = 3;
+            s.crs.inbound_threshold = 20;
+        });
+        let plain = spec(|s| s.rules = vec![RuleSetName::Crs]);
+        assert_eq!(strict.shared(), plain.shared());
+        assert_eq!(strict.sources(), plain.sources());
+        let loaded = crate::Loader::new().text("crs", &plain.crs.directives());
+        let profile = strict.profile(Arc::new(loaded.load().unwrap().rules));
+        let profile = profile.unwrap();
+        let level = &b"profile_detection_paranoia_level"[..];
+        assert!(profile.pins().any(|pin| pin == (level, &b"3"[..])));
+        let other = spec(|s| {
+            s.rules = vec![RuleSetName::Crs];
+            s.crs
+                .settings
+                .insert("arg_length".into(), Setting::Number(400));
+        });
+        assert_ne!(other.shared(), plain.shared());
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! What only follows from a node that was left out is not reported. Files are read under bounds;
 //! nothing is written, and no host name is resolved.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::check::{self, Mistake};
 use crate::env::Env;
 use crate::files;
 use crate::merge;
-use crate::policy::{self, Complaints, Origin, Origins, Policy};
-use crate::source::{Place, Problem, Source, Sources};
+use crate::policy::{self, Complaints, Origin, Origins, Places, Policy};
+use crate::source::{Lines, Place, Problem, Source, Sources};
 use crate::spec::Spec;
 use crate::tree::{Node, Path, Scalar, Step, Value, de, expand, parse};
 
@@ -253,8 +253,26 @@ impl<'a> Loader<'a> {
         None
     }
 
-    /// Where the directives of each profile stand.
+    /// Where things stand whose mistakes show only when rules are loaded.
     fn origins(&self, root: &Node) -> Origins {
+        let profiles = root.get("profiles").map(|(_, node)| node.entries());
+        let profiles = profiles.unwrap_or_default().iter();
+        let lines = self.sources.lines();
+        let routes = root.get("routes").map(|(_, node)| node.items());
+        let routes = routes.unwrap_or_default().iter().enumerate();
+        Origins {
+            texts: self.texts(root),
+            profiles: profiles
+                .filter_map(|(name, profile)| Some((name.name.clone(), places(&lines, profile)?)))
+                .collect(),
+            routes: routes
+                .filter_map(|(number, route)| Some((number, places(&lines, route)?)))
+                .collect(),
+        }
+    }
+
+    /// Where the directives of each profile stand.
+    fn texts(&self, root: &Node) -> BTreeMap<String, BTreeMap<&'static str, Origin>> {
         let profiles = root.get("profiles").map(|(_, node)| node.entries());
         let origin = |waf: &Node, key: &'static str| {
             let (name, node) = waf.get(key)?;
@@ -318,6 +336,32 @@ impl<'a> Loader<'a> {
         shown
             .map(|problem| self.sources.diagnostic(problem, level))
             .collect()
+    }
+}
+
+/// Where everything below `waf` stands.
+fn places(lines: &Lines<'_>, owner: &Node) -> Option<Places> {
+    let (key, waf) = owner.get("waf")?;
+    let mut places = Places::default();
+    note(lines, key.place, waf, &mut Vec::new(), &mut places);
+    Some(places)
+}
+
+/// Notes the places of `node` and of everything in it; a tree is no deeper than its parser let it be.
+fn note(lines: &Lines<'_>, place: Place, node: &Node, keys: &mut Vec<String>, places: &mut Places) {
+    let place = match node.value {
+        Value::Scalar(_) if !node.is_null() => node.place,
+        _ => place,
+    };
+    places.note(keys.clone(), lines.error(Problem::new(place, "")));
+    let entries = node.entries().iter();
+    let entries = entries.map(|(key, node)| (key.name.clone(), key.place, node));
+    let items = node.items().iter().enumerate();
+    let items = items.map(|(number, node)| (number.to_string(), node.place, node));
+    for (key, place, node) in entries.chain(items) {
+        keys.push(key);
+        note(lines, place, node, keys, places);
+        keys.pop();
     }
 }
 

@@ -55,14 +55,29 @@ pub(crate) struct Sources(pub(crate) Vec<Source>);
 impl Sources {
     /// Shows `problem` with its file, position and line.
     pub(crate) fn diagnostic(&self, problem: Problem, level: Level) -> Diagnostic {
+        let place = problem.place;
+        let source = self.0.get(place.file);
+        let line = source.and_then(|source| source.text.lines().nth(place.at.line.wrapping_sub(1)));
+        self.shown(problem, level, line)
+    }
+
+    /// Every line of every file, for many diagnostics at once.
+    pub(crate) fn lines(&self) -> Lines<'_> {
+        let lines = self.0.iter().map(|source| source.text.lines().collect());
+        Lines {
+            sources: self,
+            lines: lines.collect(),
+        }
+    }
+
+    fn shown(&self, problem: Problem, level: Level, line: Option<&str>) -> Diagnostic {
         let Problem {
             place,
             message,
             help,
         } = problem;
         let source = self.0.get(place.file);
-        let line = source
-            .and_then(|source| source.text.lines().nth(place.at.line.wrapping_sub(1)))
+        let line = line
             .filter(|line| line.len() <= MAX_SHOWN_LINE && !has_password(line))
             .unwrap_or_default();
         Diagnostic {
@@ -79,6 +94,22 @@ impl Sources {
     pub(crate) fn name(&self, place: Place) -> String {
         let file = self.0.get(place.file).map_or("?", |source| &source.name);
         format!("{file}:{}:{}", place.at.line, place.at.column)
+    }
+}
+
+/// All files, cut into lines.
+pub(crate) struct Lines<'a> {
+    sources: &'a Sources,
+    lines: Vec<Vec<&'a str>>,
+}
+
+impl Lines<'_> {
+    /// As [`Sources::diagnostic`] for an error, without counting lines.
+    pub(crate) fn error(&self, problem: Problem) -> Diagnostic {
+        let place = problem.place;
+        let lines = self.lines.get(place.file);
+        let line = lines.and_then(|lines| lines.get(place.at.line.wrapping_sub(1)));
+        self.sources.shown(problem, Level::Error, line.copied())
     }
 }
 

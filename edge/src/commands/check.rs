@@ -31,6 +31,7 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     match assemble::assemble(
         Arc::new(loaded.policy),
         &*Metrics::new(VERSION)?,
+        None,
         &mut Vec::new(),
     ) {
         Ok(assembled) => {

@@ -16,7 +16,7 @@ use edge_core::{Connection, Decision, Exchange, Layer, Refusal, RequestId, Verdi
 use waf_rules::Match;
 
 use super::VERSION;
-use crate::assemble::{self, Gateway};
+use crate::assemble::{self, Gateway, RouteState};
 use crate::pipeline;
 use crate::proxy::body::Source;
 use crate::proxy::request::prepare;
@@ -70,6 +70,7 @@ fn attempt(args: &ExplainArgs) -> anyhow::Result<Option<bool>> {
     let assembled = match assemble::assemble(
         Arc::new(loaded.policy),
         &*Metrics::new(VERSION)?,
+        None,
         &mut Vec::new(),
     ) {
         Ok(assembled) => assembled,
@@ -176,7 +177,9 @@ async fn admit(
     let mut source = Source::Given(received.content);
     let mut route = None;
     let admitted = pipeline::admit(gateway, exchange, &mut source, inspection, &mut route, true);
-    let (Ok(_), Some(route)) = (admitted.await, route) else {
+    let admitted = admitted.await.is_ok();
+    notes.extend(route.as_deref().and_then(overlay));
+    let Some(route) = route.filter(|_| admitted) else {
         return false;
     };
     // A body that no layer wanted is read on its way to the upstream, and its bounds hold there.
@@ -187,6 +190,28 @@ async fn admit(
             false
         }
     }
+}
+
+/// What is laid over the shared rules on this route.
+fn overlay(route: &RouteState) -> Option<String> {
+    let rules = &route.profile.waf.as_ref()?.rules;
+    if rules.is_plain() {
+        return None;
+    }
+    let shown = |bytes| String::from_utf8_lossy(bytes);
+    let mut parts: Vec<String> = rules
+        .pins()
+        .map(|(name, value)| format!("tx.{}={}", shown(name), shown(value)))
+        .collect();
+    for (count, what) in [
+        (rules.removed_count(), "rules disabled"),
+        (rules.exclusion_count(), "exclusions"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {what}"));
+        }
+    }
+    Some(format!("over the shared rules: {}", parts.join(", ")))
 }
 
 /// Each layer's verdict in words, up to the one that refused.

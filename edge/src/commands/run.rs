@@ -115,7 +115,7 @@ impl Started {
     ) -> anyhow::Result<Result<Self, Vec<Diagnostic>>> {
         let policy = Arc::new(loaded.policy);
         let metrics = Metrics::new(super::VERSION)?;
-        let assembled = match assemble::assemble(policy.clone(), &metrics, &mut files) {
+        let assembled = match assemble::assemble(policy.clone(), &metrics, None, &mut files) {
             Ok(assembled) => assembled,
             Err(mistakes) => return Ok(Err(mistakes)),
         };
@@ -210,9 +210,10 @@ impl Running {
         };
         let generation = self.generation + 1;
         let metrics = self.metrics.clone();
+        let before = self.shared.gateway();
         let built = tokio::task::spawn_blocking(move || {
             let mut files = Vec::new();
-            (build(&path, &metrics, &mut files), files)
+            (build(&path, &metrics, &before, &mut files), files)
         })
         .await;
         match built {
@@ -296,11 +297,14 @@ impl Running {
 fn build(
     path: &Path,
     metrics: &Metrics,
+    before: &Gateway,
     watch: &mut Vec<PathBuf>,
 ) -> Result<(Arc<Policy>, Assembled), Vec<Diagnostic>> {
     let loaded = edge_config::load_watching(path, &edge_config::ProcessEnv, watch)?;
     let policy = Arc::new(loaded.policy);
-    let assembled = assemble::assemble(policy.clone(), metrics, watch)?;
+    let assembled = assemble::assemble(policy.clone(), metrics, Some(before), watch)?;
+    let compiled = assembled.gateway.compiled_since(before);
+    tracing::info!(compiled, "rule sets compiled for the reload");
     Ok((policy, assembled))
 }
 

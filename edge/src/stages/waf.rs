@@ -11,13 +11,13 @@ use bytes::Bytes;
 use edge_core::{
     Decision, Exchange, Fault, Finding, Head, Layer, Mode, OnFault, Refusal, Severity, Verdict,
 };
-use waf_rules::{Disruption, Intervention, Match, Origin, RequestLine, RuleSet, Transaction};
+use waf_rules::{Disruption, Intervention, Match, Origin, Profile, RequestLine, Transaction};
 
 /// A profile's rules and how far they may go.
 #[derive(Clone)]
 pub(crate) struct Waf {
-    /// Shared by every profile that loads the same files with the same settings.
-    pub(crate) rules: Arc<RuleSet>,
+    /// Settings of its own over a rule set that every profile with the same sources shares.
+    pub(crate) rules: Arc<Profile>,
     /// Never [`Mode::Off`]: such a profile has no `Waf`.
     pub(crate) mode: Mode,
     /// What a panic of the engine means for the request.

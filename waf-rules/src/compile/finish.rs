@@ -48,7 +48,7 @@ pub(crate) fn finish(mut reader: Reader) -> Result<Loaded, Vec<Problem>> {
             scores,
         },
         warnings: reader.warnings,
-        files: reader.read,
+        inputs: reader.inputs,
     })
 }
 

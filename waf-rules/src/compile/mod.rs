@@ -9,6 +9,7 @@ mod directives;
 mod draft;
 mod files;
 mod finish;
+mod inputs;
 mod names;
 mod reader;
 mod selection;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 use crate::engine::RuleSet;
 use crate::syntax::Problem;
 pub(crate) use files::fits;
+pub use inputs::Inputs;
 pub(crate) use names::Names;
 use reader::Reader;
 
@@ -44,7 +46,7 @@ pub struct Loaded {
     /// Directives that were accepted but do nothing here, and the like.
     pub warnings: Vec<Problem>,
     /// Every file that was read, included ones and data files too; a host may watch them.
-    pub files: Vec<PathBuf>,
+    pub inputs: Inputs,
 }
 
 impl Loader {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::action_list::{self, Deed, Listed};
 use super::directives::Directive;
 use super::draft::{Actions, Draft, LinkDraft, NextDraft, Place, TargetDraft, Worded};
-use super::files;
+use super::inputs::Inputs;
 use super::names::Names;
 use super::settings;
 use super::update::Update;
@@ -62,8 +62,7 @@ pub(crate) struct Reader {
     pub(crate) updates: Vec<(Update, Place)>,
     pub(crate) problems: Vec<Problem>,
     pub(crate) warnings: Vec<Problem>,
-    /// Every file that was read.
-    pub(crate) read: Vec<PathBuf>,
+    pub(crate) inputs: Inputs,
     defaults: [Defaults; 5],
     /// A chain whose next link has not come yet.
     open: Option<Draft>,
@@ -76,11 +75,12 @@ impl Reader {
     /// Reads a rule file.
     pub(crate) fn file(&mut self, path: &Path) {
         let name = path.display().to_string();
-        let read = files::read(path)
+        let read = self
+            .inputs
+            .read(path)
             .and_then(|bytes| String::from_utf8(bytes).map_err(|_| format!("{name} is not UTF-8")));
         match read {
             Ok(text) => {
-                self.read.push(path.to_path_buf());
                 let directory = path.parent().unwrap_or(Path::new("")).to_path_buf();
                 self.source(&name, text, directory);
             }
@@ -90,7 +90,7 @@ impl Reader {
 
     /// Reads every rule file that fits a pattern.
     pub(crate) fn files(&mut self, pattern: &str, required: bool) {
-        match files::expand(Path::new(""), pattern) {
+        match self.inputs.expand(Path::new(""), pattern) {
             Ok(found) => found.iter().for_each(|path| self.file(path)),
             Err(message) if required => self.missing(pattern.to_owned(), message),
             Err(_) => {}
@@ -262,8 +262,8 @@ impl Reader {
             ));
         }
         let directory = self.directories.last().cloned().unwrap_or_default();
-        let paths =
-            files::expand(&directory, at.text(0)).map_err(|message| Flaw::new(span, message))?;
+        let paths = self.inputs.expand(&directory, at.text(0));
+        let paths = paths.map_err(|message| Flaw::new(span, message))?;
         for path in paths {
             self.file(&path);
         }
@@ -394,10 +394,7 @@ impl Reader {
             if path.contains("://") {
                 return Err("data files are read from disk only".to_owned());
             }
-            let path = directory.join(path);
-            let bytes = files::read(&path)?;
-            self.read.push(path);
-            Ok(bytes)
+            self.inputs.read(&directory.join(path))
         };
         let operator =
             Operator::compile(&text.name, &text.argument, &mut read).map_err(|message| {

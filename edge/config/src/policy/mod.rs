@@ -5,6 +5,7 @@
 //! resolves host names.
 
 mod listeners;
+mod places;
 mod profiles;
 mod routes;
 mod upstreams;
@@ -23,8 +24,9 @@ use crate::routes::RouteTable;
 use crate::spec::Spec;
 use crate::tree::Path;
 
+pub use places::Places;
 pub(crate) use profiles::Origins;
-pub use profiles::{BodyLimits, Origin, Profile, ResponseLimits, Waf};
+pub use profiles::{BodyLimits, Origin, Profile, ResponseLimits, Tuning, Waf};
 pub use upstreams::{
     Balance, Ejection, HostHeader, Protocol, Retries, Server, Timeouts, Tls, Upstream,
 };
@@ -159,7 +161,11 @@ impl Complaint {
 }
 
 /// Checks everything and resolves names; `None` if `complaints` holds an error.
-pub(crate) fn build(spec: Spec, origins: Origins, complaints: &mut Complaints) -> Option<Policy> {
+pub(crate) fn build(
+    spec: Spec,
+    mut origins: Origins,
+    complaints: &mut Complaints,
+) -> Option<Policy> {
     let root = Path::default();
     let admin = listeners::admin(&spec, complaints);
     let admin_hosts = listeners::admin_hosts(&spec, complaints);
@@ -175,8 +181,12 @@ pub(crate) fn build(spec: Spec, origins: Origins, complaints: &mut Complaints) -
         }
     };
     let upstreams = upstreams::build(spec.upstreams, complaints);
-    let profiles = profiles::build(spec.profiles, origins, complaints);
-    let routes = routes::build(&spec.routes, &upstreams, &profiles, complaints);
+    let profiles = profiles::build(spec.profiles, &mut origins, complaints);
+    let named = routes::Named {
+        upstreams: &upstreams,
+        profiles: &profiles,
+    };
+    let routes = routes::build(&spec.routes, &named, &mut origins, complaints);
     if complaints.has_errors() {
         return None;
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_core::{Mode, OnFault};
-use waf_rules::spec::RulesSpec;
+use waf_rules::spec::{RuleSetName, RulesSpec, TuningSpec};
 
-use super::Complaints;
-use crate::spec::{BodySpec, ProfileSpec, WafSpec};
+use super::{Complaints, Places};
+use crate::spec::{BodySpec, ProfileSpec, RouteWafSpec, WafSpec};
 use crate::tree::Path;
 
 /// The profile of routes that name none.
@@ -59,8 +59,20 @@ pub struct Waf {
     pub on_fault: OnFault,
     /// Its rules; checked, with paths that the process can open.
     pub rules: RulesSpec,
+    /// What is laid over them: the profile's changes, then the route's.
+    pub tunings: Vec<Tuning>,
     /// Where the texts in `rules` stand, by key (`directives`, `directives_after`).
     pub origins: BTreeMap<&'static str, Origin>,
+}
+
+/// Changes to loaded rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tuning {
+    /// What is changed; which rules there are is not known yet.
+    pub spec: TuningSpec,
+    /// Where its parts stand.
+    pub places: Places,
 }
 
 /// Where a text of the configuration stands, so that a mistake in it can be shown there.
@@ -72,8 +84,16 @@ pub struct Origin {
     pub lines_before: usize,
 }
 
-/// Origins by profile.
-pub(crate) type Origins = BTreeMap<String, BTreeMap<&'static str, Origin>>;
+/// Where things stand whose mistakes show only when rules are loaded.
+#[derive(Debug, Default)]
+pub(crate) struct Origins {
+    /// Texts, by profile.
+    pub(crate) texts: BTreeMap<String, BTreeMap<&'static str, Origin>>,
+    /// What is below `waf`, by profile.
+    pub(crate) profiles: BTreeMap<String, Places>,
+    /// What is below `waf`, by the number of the route.
+    pub(crate) routes: BTreeMap<usize, Places>,
+}
 
 impl Profile {
     /// Its name in routes and logs.
@@ -103,7 +123,7 @@ impl Profile {
 
 pub(super) fn build(
     mut specs: BTreeMap<String, ProfileSpec>,
-    mut origins: Origins,
+    origins: &mut Origins,
     complaints: &mut Complaints,
 ) -> BTreeMap<Arc<str>, Arc<Profile>> {
     specs.entry(DEFAULT.to_owned()).or_default();
@@ -111,7 +131,8 @@ pub(super) fn build(
     specs
         .into_iter()
         .map(|(name, spec)| {
-            let origins = origins.remove(&name).unwrap_or_default();
+            let texts = origins.texts.remove(&name).unwrap_or_default();
+            let places = origins.profiles.remove(&name).unwrap_or_default();
             let name: Arc<str> = name.into();
             let path = all.key(&*name);
             check_name(&name, &path, complaints);
@@ -122,7 +143,7 @@ pub(super) fn build(
                     inspect: size(spec.response.inspect.0),
                     deadline: spec.response.deadline.0,
                 },
-                waf: waf(spec.waf, origins, &path.key("waf"), complaints),
+                waf: waf(spec.waf, texts, places, &path.key("waf"), complaints),
             };
             (name, Arc::new(profile))
         })
@@ -171,6 +192,7 @@ const MAX_INSPECT: u64 = 1 << 30;
 fn waf(
     spec: WafSpec,
     origins: BTreeMap<&'static str, Origin>,
+    places: Places,
     path: &Path,
     complaints: &mut Complaints,
 ) -> Waf {
@@ -178,12 +200,10 @@ fn waf(
         mode,
         on_fault,
         rules,
+        tuning,
     } = spec;
     if mode != Mode::Off {
-        for mistake in rules.mistakes() {
-            let at = mistake.path.iter().fold(path.clone(), |p, key| p.key(key));
-            complaints.error(at, mistake.message);
-        }
+        complain(&rules, path, complaints);
         let no_rules = rules.rules.is_empty()
             && rules.files.is_empty()
             && rules.directives.is_none()
@@ -198,7 +218,52 @@ fn waf(
         mode,
         on_fault,
         rules,
+        tunings: tuned(tuning, places),
         origins,
+    }
+}
+
+/// The firewall of a route: its profile's, with changes; `None` if it changes nothing.
+pub(super) fn changed(
+    profile: &Profile,
+    spec: &RouteWafSpec,
+    places: Places,
+    path: &Path,
+    complaints: &mut Complaints,
+) -> Option<Waf> {
+    if *spec == RouteWafSpec::default() {
+        return None;
+    }
+    let mut waf = profile.waf.clone();
+    waf.mode = spec.mode.unwrap_or(waf.mode);
+    if !spec.crs.is_empty() && !waf.rules.rules.contains(&RuleSetName::Crs) {
+        complaints
+            .error(
+                path.key("crs"),
+                "the profile does not load the Core Rule Set",
+            )
+            .help("`tx` sets a variable of any rule set");
+    }
+    waf.rules.crs = spec.crs.apply(&waf.rules.crs);
+    let known = profile.waf.mode != Mode::Off && spec.crs.is_empty();
+    if waf.mode != Mode::Off && !known {
+        complain(&waf.rules, path, complaints);
+    }
+    waf.tunings.extend(tuned(spec.tuning.clone(), places));
+    Some(waf)
+}
+
+fn tuned(spec: TuningSpec, places: Places) -> Vec<Tuning> {
+    if spec == TuningSpec::default() {
+        return Vec::new();
+    }
+    vec![Tuning { spec, places }]
+}
+
+fn complain(rules: &RulesSpec, path: &Path, complaints: &mut Complaints) {
+    for mistake in rules.mistakes() {
+        let at = mistake.path.iter().fold(path.clone(), |p, key| p.key(key));
+        complaints.error(at, mistake.message).help = mistake.help;
     }
 }
 

@@ -5,16 +5,22 @@ use std::sync::Arc;
 
 use edge_core::head::is_token_byte;
 
-use super::{Complaints, Profile, Upstream};
+use super::{Complaints, Origins, Profile, Upstream, profiles};
 use crate::routes::{Conditions, HostPattern, Matcher, PathPattern, Route, RouteTable, whole};
 use crate::spec::{MatcherSpec, PathSpec, RouteSpec};
 use crate::suggest;
 use crate::tree::Path;
 
+/// What routes refer to.
+pub(super) struct Named<'a> {
+    pub(super) upstreams: &'a BTreeMap<Arc<str>, Arc<Upstream>>,
+    pub(super) profiles: &'a BTreeMap<Arc<str>, Arc<Profile>>,
+}
+
 pub(super) fn build(
     specs: &[RouteSpec],
-    upstreams: &BTreeMap<Arc<str>, Arc<Upstream>>,
-    profiles: &BTreeMap<Arc<str>, Arc<Profile>>,
+    known: &Named<'_>,
+    origins: &mut Origins,
     complaints: &mut Complaints,
 ) -> RouteTable {
     let all = Path::default().key("routes");
@@ -40,14 +46,23 @@ pub(super) fn build(
         let paths = paths(spec, &path, complaints);
         let conditions = conditions(spec, &path, complaints);
         warn_of_shadow(spec, &name, &mut seen, &path, complaints);
-        let upstream = named("upstream", &spec.upstream, upstreams, &path, complaints);
-        let profile = named("profile", &spec.profile, profiles, &path, complaints);
+        let upstream = named(
+            "upstream",
+            &spec.upstream,
+            known.upstreams,
+            &path,
+            complaints,
+        );
+        let profile = named("profile", &spec.profile, known.profiles, &path, complaints);
         if let (Some(upstream), Some(profile)) = (upstream, profile) {
-            let route = Route::new(name, upstream, profile, conditions);
+            let places = origins.routes.remove(&index).unwrap_or_default();
+            let path = path.key("waf");
+            let waf = profiles::changed(&profile, &spec.waf, places, &path, complaints);
+            let route = Route::new(name, upstream, profile, waf, conditions);
             table.add(route, &hosts, &paths);
         }
     }
-    warn_of_unused(specs, upstreams, complaints);
+    warn_of_unused(specs, known.upstreams, complaints);
     table
 }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use edge_core::Head;
 
-use crate::policy::{Profile, Upstream};
+use crate::policy::{Profile, Upstream, Waf};
 
 pub(crate) use conditions::{Conditions, Matcher, whole};
 pub(crate) use host::HostPattern;
@@ -34,6 +34,8 @@ pub struct Route {
     name: Arc<str>,
     upstream: Arc<Upstream>,
     profile: Arc<Profile>,
+    /// If it is not the profile's.
+    waf: Option<Waf>,
     conditions: Conditions,
     order: usize,
 }
@@ -81,12 +83,14 @@ impl Route {
         name: Arc<str>,
         upstream: Arc<Upstream>,
         profile: Arc<Profile>,
+        waf: Option<Waf>,
         conditions: Conditions,
     ) -> Self {
         Self {
             name,
             upstream,
             profile,
+            waf,
             conditions,
             order: 0,
         }
@@ -114,6 +118,12 @@ impl Route {
     #[must_use]
     pub const fn profile(&self) -> &Arc<Profile> {
         &self.profile
+    }
+
+    /// The route's own firewall, where it changes the profile's.
+    #[must_use]
+    pub const fn waf(&self) -> Option<&Waf> {
+        self.waf.as_ref()
     }
 }
 

@@ -4,7 +4,7 @@ use edge_core::units::{ByteSize, HumanDuration};
 use edge_core::{Mode, OnFault};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use waf_rules::spec::RulesSpec;
+use waf_rules::spec::{CrsChangeSpec, RulesSpec, TuningSpec};
 
 /// One protection profile.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -97,6 +97,22 @@ pub(crate) struct WafSpec {
     /// Which rules run.
     #[serde(flatten)]
     pub(crate) rules: RulesSpec,
+    /// What is changed about them without loading them again.
+    #[serde(flatten)]
+    pub(crate) tuning: TuningSpec,
+}
+
+/// What a route changes about the firewall of its profile.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RouteWafSpec {
+    /// `block`, `detect` or `off` instead of the profile's.
+    pub(crate) mode: Option<Mode>,
+    /// Settings of the Core Rule Set instead of the profile's.
+    pub(crate) crs: CrsChangeSpec,
+    /// What is changed about the rules, besides what the profile changes.
+    #[serde(flatten)]
+    pub(crate) tuning: TuningSpec,
 }
 
 const fn seconds(seconds: u64) -> HumanDuration {

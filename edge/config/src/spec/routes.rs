@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::RouteWafSpec;
+
 /// One route. A request matches if every condition that is written matches.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -34,6 +36,9 @@ pub(crate) struct RouteSpec {
     /// The protection profile it has to pass.
     #[serde(default = "default_profile")]
     pub(crate) profile: String,
+    /// What this route changes about the profile's firewall; the rules stay shared.
+    #[serde(default)]
+    pub(crate) waf: RouteWafSpec,
 }
 
 /// A condition on the path. Paths are compared decoded, without `.`, `..` and repeated slashes.
