@@ -1,5 +1,8 @@
 //! Regular expressions of rules: PCRE syntax in, linear-time byte matching out.
 //!
+//! Patterns with look-around or back-references are the exception: `backtrack` matches them within a
+//! budget, and whoever loads one is told.
+//!
 //! A pattern is rewritten, parsed and bounded when the rules load, so every error is reported there;
 //! its automaton is built on first use (a rule set holds hundreds and a request needs few). Matching
 //! follows libmodsecurity: bytes, DOTALL, MULTILINE, leftmost-first, unanchored.
@@ -8,6 +11,7 @@
 //! does. An empty match at the end of such a value is taken back where `^` is the only assertion that
 //! may have caused it; longer matches that end in `^` stay, which errs towards a match.
 
+mod backtrack;
 mod class;
 mod literals;
 mod rewrite;
@@ -22,6 +26,7 @@ use regex_automata::util::captures::Captures as Groups;
 use regex_automata::{Input, Match};
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
+use self::backtrack::{Backtracker, Budget, Tried};
 pub(crate) use self::literals::Requirements;
 
 /// A pattern that parsed; its automaton is built when it is first asked.
@@ -33,6 +38,8 @@ pub(crate) struct Pattern {
     /// An empty match after a final line feed may be due to `^` alone.
     may_match_after_last_line: bool,
     requirements: Requirements,
+    /// Where the rest describes the relaxed pattern only.
+    backtracker: Option<Box<Backtracker>>,
     automaton: OnceLock<Option<meta::Regex>>,
 }
 
@@ -57,9 +64,12 @@ impl Pattern {
         if pattern.len() > MAX_PATTERN {
             return Err(format!("pattern is longer than {MAX_PATTERN} bytes"));
         }
-        let rewritten = rewrite::rewrite(pattern).map_err(|reason| {
-            format!("pattern cannot be matched in linear time or is wrong: {reason}")
-        })?;
+        let (rewritten, backtracker) = match rewrite::rewrite(pattern) {
+            Ok(rewritten) => (rewritten, None),
+            Err(reason) => backtracking(pattern, caseless).map_err(|again| {
+                format!("pattern cannot be matched in linear time or is wrong: {reason} ({again})")
+            })?,
+        };
         let hir = parse(&rewritten, caseless)?;
         let size = size(&hir);
         if size > MAX_SIZE {
@@ -70,14 +80,23 @@ impl Pattern {
         let looks = hir.properties().look_set();
         Ok(Self {
             caseless,
-            groups: hir.properties().explicit_captures_len(),
+            groups: backtracker.as_ref().map_or_else(
+                || hir.properties().explicit_captures_len(),
+                |backtracker| backtracker.groups(),
+            ),
             may_match_after_last_line: looks.contains(Look::StartLF)
                 && !looks.contains(Look::End)
                 && hir.properties().minimum_len().unwrap_or(0) == 0,
             requirements: literals::requirements(&hir),
             rewritten,
+            backtracker,
             automaton: OnceLock::new(),
         })
+    }
+
+    /// True if matching takes backtracking.
+    pub(crate) fn backtracks(&self) -> bool {
+        self.backtracker.is_some()
     }
 
     /// What every match must contain.
@@ -87,7 +106,8 @@ impl Pattern {
 
     /// True if the pattern matches somewhere in `value`.
     pub(crate) fn is_match(&self, value: &[u8]) -> bool {
-        if self.may_match_after_last_line && value.ends_with(b"\n") {
+        let exact = self.may_match_after_last_line && value.ends_with(b"\n");
+        if exact || self.backtracks() {
             return self.find_at(value, 0).is_some();
         }
         self.automaton()
@@ -96,6 +116,14 @@ impl Pattern {
 
     /// The leftmost match that starts at `start` or later.
     pub(crate) fn find_at(&self, value: &[u8], start: usize) -> Option<Match> {
+        if let Some(backtracker) = &self.backtracker {
+            return self.backtrack_from(backtracker, value, start, |_, _| {});
+        }
+        self.relaxed_at(value, start)
+    }
+
+    /// The leftmost match as the automaton sees it.
+    fn relaxed_at(&self, value: &[u8], start: usize) -> Option<Match> {
         let input = input_from(value, start)?;
         let Some(automaton) = self.automaton() else {
             return Some(Match::must(0, start..value.len()));
@@ -112,6 +140,9 @@ impl Pattern {
         start: usize,
         mut on_group: impl FnMut(usize, &[u8]),
     ) -> Option<Match> {
+        if let Some(backtracker) = &self.backtracker {
+            return self.backtrack_from(backtracker, value, start, on_group);
+        }
         let (input, Some(automaton)) = (input_from(value, start)?, self.automaton()) else {
             return self.find_at(value, start);
         };
@@ -128,6 +159,39 @@ impl Pattern {
         }
         report(&groups, value, &mut on_group);
         Some(found)
+    }
+
+    /// Tries every place where the relaxed pattern matches; a value that takes too long matches as a
+    /// whole.
+    fn backtrack_from(
+        &self,
+        backtracker: &Backtracker,
+        value: &[u8],
+        mut start: usize,
+        mut on_group: impl FnMut(usize, &[u8]),
+    ) -> Option<Match> {
+        let mut budget = Budget::default();
+        loop {
+            let place = self.relaxed_at(value, start)?;
+            let scanned = budget.scanned(place.end() - start);
+            let tried = match scanned {
+                Ok(()) => backtracker.try_at(value, place.start(), &mut budget),
+                Err(_) => Tried::Exhausted,
+            };
+            match tried {
+                Tried::Failed => start = place.start() + 1,
+                Tried::Exhausted => return Some(Match::must(0, start..value.len())),
+                Tried::Matched(groups) => {
+                    for (number, range) in groups.iter().enumerate() {
+                        if let Some(bytes) = range.clone().and_then(|range| value.get(range)) {
+                            on_group(number, bytes);
+                        }
+                    }
+                    let whole = groups.into_iter().next().flatten()?;
+                    return Some(Match::must(0, whole));
+                }
+            }
+        }
     }
 
     fn is_phantom(&self, value: &[u8], found: std::ops::Range<usize>) -> bool {
@@ -180,6 +244,17 @@ impl PatternCache {
 
 fn input_from(value: &[u8], start: usize) -> Option<Input<'_>> {
     (start <= value.len()).then(|| Input::new(value).range(start..))
+}
+
+/// The relaxed spelling of a pattern that takes backtracking, and what does that.
+fn backtracking(
+    pattern: &str,
+    caseless: bool,
+) -> Result<(String, Option<Box<Backtracker>>), String> {
+    let hir = parse(&rewrite::marked(pattern)?, caseless)?;
+    let backtracker = Backtracker::new(&hir)?;
+    let relaxed = backtracker.relaxed().to_string();
+    Ok((relaxed, Some(Box::new(backtracker))))
 }
 
 fn report(groups: &Groups, value: &[u8], on_group: &mut impl FnMut(usize, &[u8])) {

@@ -5,7 +5,8 @@
 //! `\h`, octal, `\Q…\E`, `(?x)` inside a class) the pattern is spelt out. Possessive quantifiers and
 //! atomic groups become plain ones: that language is a superset, so it errs towards a match.
 //! Look-around, back-references, recursion and conditionals cannot be matched in linear time and are
-//! refused by name; a pattern is never weakened silently.
+//! refused by name; a pattern is never weakened silently. [`marked`] lets look-around and numbered
+//! back-references through, as groups whose reserved names `backtrack` reads.
 
 use std::fmt::Write as _;
 
@@ -16,12 +17,26 @@ use super::class;
 /// # Errors
 /// The construct that has no counterpart.
 pub(crate) fn rewrite(pattern: &str) -> Result<String, String> {
+    spelt(pattern, None)
+}
+
+/// As [`rewrite`], with look-around and back-references as groups: `(?P<not_ahead.1>…)` stands for
+/// `(?!…)`, `(?P<back.2.3>a)` for `\2`. No name of PCRE's has a dot.
+///
+/// # Errors
+/// The construct that has no counterpart even so.
+pub(crate) fn marked(pattern: &str) -> Result<String, String> {
+    spelt(pattern, Some(0))
+}
+
+fn spelt(pattern: &str, marks: Option<usize>) -> Result<String, String> {
     let mut rewriter = Rewriter {
         rest: pattern.as_bytes(),
         out: String::with_capacity(pattern.len() + 16),
         groups: count_groups(pattern.as_bytes()),
         flags: Flags::default(),
         open: Vec::new(),
+        marks,
     };
     while let Some(byte) = rewriter.next() {
         rewriter.item(byte)?;
@@ -73,6 +88,8 @@ struct Rewriter<'a> {
     flags: Flags,
     /// The flags to return to at each `)`.
     open: Vec<Flags>,
+    /// How many constructs were marked; none if they are refused.
+    marks: Option<usize>,
 }
 
 impl Rewriter<'_> {
@@ -183,7 +200,13 @@ impl Rewriter<'_> {
                 number * 10 + usize::from(digit - b'0')
             });
         if number < 10 || number <= self.groups {
-            return Err(format!("back-reference \\{number}"));
+            let mark = self
+                .mark()
+                .ok_or_else(|| format!("back-reference \\{number}"))?;
+            self.skip(digits - 1);
+            // The letter shows whether case counts where it stands.
+            let _ = write!(self.out, "(?P<back.{number}.{mark}>a)");
+            return Ok(());
         }
         if first >= b'8' {
             push_literal(&mut self.out, first);
@@ -191,6 +214,13 @@ impl Rewriter<'_> {
             push_literal(&mut self.out, octal(first, &mut self.rest));
         }
         Ok(())
+    }
+
+    /// A number for a construct that is marked; none if such are refused.
+    fn mark(&mut self) -> Option<usize> {
+        let mark = self.marks.as_mut()?;
+        *mark += 1;
+        Some(*mark)
     }
 
     /// What follows an opening parenthesis.
@@ -206,6 +236,14 @@ impl Rewriter<'_> {
         };
         if special.starts_with(b"#") {
             while self.next().is_some_and(|byte| byte != b')') {}
+            return Ok(());
+        }
+        if let Some((name, length)) = look_around(special)
+            && let Some(mark) = self.mark()
+        {
+            self.open.push(outer);
+            let _ = write!(self.out, "(?P<{name}.{mark}>");
+            self.skip(1 + length);
             return Ok(());
         }
         if let Some((opening, length)) = named(special)? {
@@ -348,6 +386,17 @@ fn counted(rest: &[u8]) -> Option<usize> {
     let most = parts.next().unwrap_or_default();
     let digits = |text: &[u8]| text.iter().all(u8::is_ascii_digit);
     (!least.is_empty() && digits(least) && digits(most)).then_some(end + 1)
+}
+
+/// The reserved name of a look-around, and how long its opening is.
+fn look_around(special: &[u8]) -> Option<(&'static str, usize)> {
+    Some(match special {
+        [b'=', ..] => ("ahead", 1),
+        [b'!', ..] => ("not_ahead", 1),
+        [b'<', b'=', ..] => ("behind", 2),
+        [b'<', b'!', ..] => ("not_behind", 2),
+        _ => return None,
+    })
 }
 
 /// `:`-free openings with a name, and the refusal of everything that is not a plain group.
