@@ -104,7 +104,10 @@ fn run(names: &mut Names, listed: &mut Listed, action: Action, item: &ActionText
         | Action::Allow
         | Action::Redirect => disruptive(names, listed, action, item)?,
         // Kept for people who read the rules; nothing acts on them.
-        Action::Ver | Action::Maturity | Action::Accuracy => {}
+        Action::Ver => {}
+        Action::Maturity | Action::Accuracy => {
+            number(value)?;
+        }
         _ => {}
     }
     Ok(())
@@ -174,7 +177,11 @@ fn transformation(listed: &mut Listed, name: &str) -> Outcome {
 const PIPELINE: usize = 32;
 
 fn worded(names: &mut Names, listed: &mut Listed, item: &ActionText) -> Result<Worded, Complaint> {
-    let written = text(item.value.as_deref())?.to_owned();
+    // An empty message is one: `msg:''` says that there is nothing to say.
+    let written = match &item.value {
+        Some(value) => value.clone(),
+        None => text(None)?.to_owned(),
+    };
     let template = template(names, listed, item, &written);
     Ok(Worded { written, template })
 }

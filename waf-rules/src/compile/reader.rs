@@ -482,7 +482,7 @@ impl Reader {
     ) -> Result<Draft, Flaw> {
         let place = at.place();
         let phase = listed.phase.unwrap_or(2);
-        let id = match listed.id {
+        let id = match listed.id.filter(|id| *id != 0) {
             Some(id) => id,
             // What no value decides needs no name: nobody will want to switch it off.
             None if check.is_none() => 0,

@@ -20,6 +20,8 @@ use crate::engine::State;
 use crate::regex::Pattern;
 use crate::{Disruption, Intervention, Loader, Origin, Problem, RequestLine, RuleSet};
 
+/// Without a word about the engine libmodsecurity detects only; leaves of JSON have its names.
+const DEFAULTS: &str = "SecRuleEngine DetectionOnly\nSecRequestBodyJsonNaming ModSecurity";
 /// Where the rules of the suite look for their data.
 const DATA: &str = "test-cases/data/";
 /// Of a hundred cases that many may be left out.
@@ -148,8 +150,7 @@ fn load(case: &Case, file: &str, data: &Path) -> Result<RuleSet, Vec<Problem>> {
 
 fn compile(file: &str, text: &str) -> Result<RuleSet, Vec<Problem>> {
     Loader::new()
-        // Without a word about the engine libmodsecurity detects only.
-        .text("default", "SecRuleEngine DetectionOnly")
+        .text("default", DEFAULTS)
         .text(file, text)
         .load()
         .map(|loaded| loaded.rules)

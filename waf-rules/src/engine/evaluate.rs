@@ -127,6 +127,7 @@ fn conclude(rules: &RuleSet, state: &mut State, rule: &Rule) {
             state.highest_severity = state.highest_severity.min(severity);
         }
     }
+    trace::matched(rules, state, rule);
     let message = if rule.logged {
         report(rules, state, rule)
     } else {

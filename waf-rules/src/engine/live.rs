@@ -123,11 +123,15 @@ fn rule(rules: &RuleSet, state: &mut State, pick: Pick, items: &mut Vec<Item>) {
         .rev
         .as_ref()
         .map(|rev| state.arena.push(rev.as_bytes()));
-    let texts = [&rule.meta.msg, &rule.meta.logdata].map(|template| {
-        let literal = template.as_ref().and_then(|template| template.literal())?;
-        Some(state.arena.push(literal))
+    let [msg, logdata] = [&rule.meta.msg, &rule.meta.logdata].map(|template| {
+        let mut text = Vec::new();
+        // A message may name RULE, but not through RULE: that would have no end.
+        match template.as_ref()? {
+            template if template.names(Variable::Rule) => {}
+            template => template.expand_value(rules, state, &mut text),
+        }
+        Some(state.arena.push(&text))
     });
-    let [msg, logdata] = texts;
     for (name, value) in [
         ("id", Some(id)),
         ("severity", severity),

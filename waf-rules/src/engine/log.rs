@@ -154,7 +154,7 @@ pub(crate) fn steps(rules: &RuleSet, state: &State, pipeline: u32, hit: &Hit) ->
         .collect()
 }
 
-fn expanded(rules: &RuleSet, state: &mut State, template: Option<&Template>) -> String {
+pub(crate) fn expanded(rules: &RuleSet, state: &mut State, template: Option<&Template>) -> String {
     let Some(template) = template else {
         return String::new();
     };

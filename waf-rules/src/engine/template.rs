@@ -36,6 +36,13 @@ impl Template {
         }
     }
 
+    /// True if a macro of it stands for a member of `variable`.
+    pub(crate) fn names(&self, variable: Variable) -> bool {
+        self.pieces.iter().any(
+            |piece| matches!(piece, Piece::Macro { variable: named, .. } if *named == variable),
+        )
+    }
+
     /// Appends the expansion for a rule to look at; one over [`VALUE_LIMIT`] is an overflow.
     pub(crate) fn expand_value(&self, rules: &RuleSet, state: &mut State, out: &mut Vec<u8>) {
         if !self.expand(rules, state, VALUE_LIMIT, out) {

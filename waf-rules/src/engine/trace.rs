@@ -6,12 +6,13 @@
 use super::arena::Text;
 use super::cache::Transformed;
 use super::live::full_name;
-use super::log::{VALUE, printable, steps};
+use super::log::{VALUE, expanded, printable, steps};
 use super::report::Step;
-use super::rule::{Check, Link};
+use super::rule::{Check, Link, Rule};
 use super::ruleset::RuleSet;
+use super::selector::Selector;
 use super::state::{Hit, State};
-use super::target::{Item, TargetSet};
+use super::target::{Item, Pick, Target, TargetSet};
 use crate::variables::Variable;
 
 /// Most events one transaction keeps.
@@ -29,8 +30,8 @@ pub enum Event {
         operator: String,
         /// Its parameter, macros expanded.
         parameter: String,
-        /// Names of the variables it looks at, separated by `|`.
-        targets: String,
+        /// What it looks at, as a rule writes it: `ARGS:q`, `TX:/score/`.
+        targets: Vec<String>,
     },
     /// It asked about this value.
     Tested {
@@ -56,6 +57,15 @@ pub enum Event {
         name: String,
         /// The new value.
         value: Option<String>,
+    },
+    /// A rule matched, its whole chain did.
+    Matched {
+        /// The rule.
+        rule_id: u64,
+        /// Its message, macros expanded; also where the rule is not to be logged.
+        msg: String,
+        /// Its tags, macros expanded.
+        tags: Vec<String>,
     },
     /// A rule was not asked.
     Skipped {
@@ -104,19 +114,33 @@ pub(crate) fn asked(
 ) {
     let running = state.running as usize;
     note(state, || {
-        let names: Vec<_> = set
-            .includes
-            .iter()
-            .map(|target| target.variable.name())
-            .collect();
+        let targets = set.includes.iter().map(|target| written(rules, target));
         let mark = if check.negated { "!" } else { "" };
         Event::Asked {
             rule_id: rules.rules.get(running).map_or(0, |rule| rule.id),
             operator: format!("{mark}{}", check.operator.name()),
             parameter: printable(argument, VALUE),
-            targets: names.join("|"),
+            targets: targets.collect(),
         }
     });
+}
+
+/// A target as a rule writes it.
+fn written(rules: &RuleSet, target: &Target) -> String {
+    let name = target.variable.name();
+    let selector = match target.pick {
+        Pick::All => return name.to_owned(),
+        Pick::Slot(slot) => {
+            return format!("{name}:{}", printable(rules.tx_names.name(slot), VALUE));
+        }
+        Pick::Selector(number) => rules.selectors.of(target.variable).get(number as usize),
+    };
+    let key: &[u8] = match selector {
+        Some(Selector::Regex(pattern)) => return format!("{name}:/{}/", pattern.text()),
+        Some(Selector::Key(key) | Selector::Subtree(key)) => key,
+        None => &[],
+    };
+    format!("{name}:{}", printable(key, VALUE))
 }
 
 pub(crate) fn tested(
@@ -160,4 +184,20 @@ pub(crate) fn set(state: &mut State, name: &[u8], value: Option<Text>) {
         value: value.map(|value| printable(state.arena.get(value), VALUE)),
     };
     note(state, || event);
+}
+
+pub(crate) fn matched(rules: &RuleSet, state: &mut State, rule: &Rule) {
+    if state.events.is_none() {
+        return;
+    }
+    let msg = expanded(rules, state, rule.meta.msg.as_ref());
+    let tags = match &rule.meta.tag_templates {
+        None => rule.meta.tags.to_vec(),
+        Some(templates) => templates
+            .iter()
+            .map(|template| expanded(rules, state, Some(template)))
+            .collect(),
+    };
+    let rule_id = rule.id;
+    note(state, || Event::Matched { rule_id, msg, tags });
 }

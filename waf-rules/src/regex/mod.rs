@@ -60,6 +60,11 @@ impl Pattern {
         Self::with_case(pattern, true)
     }
 
+    /// The pattern, in the spelling that is matched.
+    pub(crate) fn text(&self) -> &str {
+        &self.rewritten
+    }
+
     fn with_case(pattern: &str, caseless: bool) -> Result<Self, String> {
         if pattern.len() > MAX_PATTERN {
             return Err(format!("pattern is longer than {MAX_PATTERN} bytes"));

@@ -25,7 +25,7 @@ pub(crate) enum SelectorText {
     Regex(String),
 }
 
-/// Parses a target list; `commas` also separate in the `SecRuleUpdateTarget…` directives.
+/// Parses a target list; with `commas`, as in the `SecRuleUpdateTarget…` directives, keys hold none.
 pub(crate) fn parse_targets(
     word: &Word,
     line: &Line,
@@ -55,7 +55,8 @@ pub(crate) fn parse_targets(
         if reader.at >= word.text.len() {
             return Ok(targets);
         }
-        let separated = reader.eat('|') || (commas && reader.eat(','));
+        // Where no key can hold a comma, one separates targets, as in ModSecurity.
+        let separated = reader.eat('|') || reader.eat(',');
         if !separated {
             return Err(Flaw::new(
                 word.span(line, reader.at, reader.at + 1),
@@ -230,12 +231,13 @@ mod tests {
     }
 
     #[test]
-    fn commas_separate_only_where_asked() {
+    fn commas_separate_where_no_key_can_hold_them() {
         assert_eq!(
             parse("ARGS:a,!ARGS:b", true).unwrap(),
             ["ARGS key a", "!ARGS key b"]
         );
         assert_eq!(parse("ARGS:a,b", false).unwrap(), ["ARGS key a,b"]);
+        assert_eq!(parse("ARGS,TX", false).unwrap(), ["ARGS", "TX"]);
     }
 
     #[test]

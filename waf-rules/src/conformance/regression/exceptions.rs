@@ -36,7 +36,6 @@ const TABLE: &[(&str, &[usize], &str)] = &[
         "relevance is what the host's records decide",
     ),
     ("config-secremoterules.json", &[0, 2], REMOTE),
-    ("config-update-target-by-tag.json", &[4], LOOK_AROUND),
     ("config-xml_external_entity.json", &[0], XPATH),
     ("config-xml_external_entity.json", &[1, 2], DTD),
     ("issue-1725.json", &[], CLOCK),
@@ -57,7 +56,6 @@ const TABLE: &[(&str, &[usize], &str)] = &[
         MULTIPART,
     ),
     ("request-body-parser-xml-validade-dtd.json", &[], DTD),
-    ("rule-920120.json", &[], LOOK_AROUND),
     ("variable-ARGS_POST_NAMES.json", &[3], REFERENCES),
     ("variable-DURATION.json", &[], CLOCK),
     (
@@ -92,7 +90,6 @@ const TABLE: &[(&str, &[usize], &str)] = &[
 const CLOCK: &str = "the engine has no clock of its own";
 const DTD: &str = "documents are not validated, and no entity is ever fetched";
 const LINEAR: &str = "patterns are matched in linear time: there is no limit to hit";
-const LOOK_AROUND: &str = "look-around is refused at load: it is not matched in linear time";
 const MULTIPART: &str = "the multipart parser has other words for its errors";
 const ONE_LINK: &str = "MATCHED_VARS holds what the link before matched, not what all links did: \
                         chains of the CRS mean one value";

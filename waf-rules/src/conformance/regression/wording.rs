@@ -20,21 +20,12 @@ pub(super) fn debug_log(case: &Case, rules: &RuleSet, run: &Run) -> String {
     if run.state.engine == EngineMode::Off {
         out.push_str("Rule engine disabled, returning...\n");
     }
-    let mut operator = "";
+    let mut link = Link::default();
     for event in &run.outcome.events {
-        if let Event::Asked {
-            operator: asked, ..
-        } = event
-        {
-            operator = asked.trim_start_matches('!');
-        }
-        self::event(event, operator, rules, &mut out);
+        self::event(event, &mut link, rules, &mut out);
     }
-    for found in &run.outcome.matches {
-        let _ = writeln!(out, "Running action: log\nSaving msg: {}", found.msg);
-        for tag in found.tags.iter() {
-            let _ = writeln!(out, "Rule tag: {tag}");
-        }
+    if !run.outcome.matches.is_empty() {
+        out.push_str("Running action: log\n");
     }
     out
 }
@@ -76,7 +67,11 @@ fn line(found: &Match, run: &Run) -> String {
 }
 
 fn arguments(state: &State, out: &mut String) {
-    for (variable, place) in [(Variable::ArgsGet, "GET"), (Variable::ArgsPost, "BODY")] {
+    for (variable, place) in [
+        (Variable::ArgsGet, "GET"),
+        (Variable::ArgsPost, "BODY"),
+        (Variable::ArgsJson, "BODY"),
+    ] {
         for (_, value) in state.values.of(variable) {
             // A line of a log has no line breaks.
             let [name, value] = [value.name, value.value].map(|text| {
@@ -149,53 +144,123 @@ fn removed(case: &Case, rules: &RuleSet, out: &mut String) {
     }
 }
 
-fn event(event: &Event, operator: &str, rules: &RuleSet, out: &mut String) {
+/// Where the events are: which link is being asked.
+#[derive(Default)]
+struct Link<'e> {
+    operator: &'e str,
+    asked: bool,
+    /// The link before it matched, of this rule.
+    chained: Option<u64>,
+}
+
+fn event<'e>(event: &'e Event, link: &mut Link<'e>, rules: &RuleSet, out: &mut String) {
     let _ = match event {
         Event::Asked {
             rule_id,
+            operator,
             parameter,
             targets,
-            ..
-        } => writeln!(
-            out,
-            "[4] (Rule: {rule_id}) Executing operator \"{operator}\" with param \
-             \"{parameter}\" against {targets}.\n[4] Rule: {rule_id}."
-        ),
+        } => {
+            link.operator = operator.trim_start_matches('!');
+            link.asked = true;
+            asked(*rule_id, link, parameter, targets, out)
+        }
         Event::Tested {
             variable,
             value,
             steps,
             ..
         } => {
-            for (
-                number,
-                Step {
-                    transformation,
-                    value,
-                },
-            ) in steps.iter().enumerate()
-            {
-                let lower = transformation.to_ascii_lowercase();
-                let _ = writeln!(out, "[9]  T ({number}) t:{transformation}: \"{value}\"");
-                let _ = writeln!(out, "[9]  T ({number}) t:{lower}: \"{value}\"");
-            }
+            transformed(steps, out);
             let shown = shown(value);
             writeln!(out, "[9] Target value: \"{shown}\" (Variable: {variable})")
         }
         Event::Returned { rule_id, matched } => {
+            if !link.asked {
+                let _ = writeln!(out, "(Rule: {rule_id}) Executing unconditional rule...");
+            }
+            link.asked = false;
+            link.chained = matched.then_some(*rule_id);
             let returned = u8::from(*matched);
             writeln!(out, "(Rule: {rule_id}) Rule returned {returned}.")
         }
+        Event::Matched { msg, tags, .. } => {
+            for tag in tags {
+                let _ = writeln!(out, "Rule tag: {tag}");
+            }
+            writeln!(out, "Saving msg: {msg}")
+        }
         Event::Set { name, value } => {
             let value = value.as_deref().unwrap_or_default();
-            if name == "TX:0" {
-                let _ = writeln!(out, "Added {operator} match TX.0: {value}");
+            let operator = link.operator;
+            if let Some(group) = name.strip_prefix("TX:") {
+                let _ = match operator {
+                    "Rx" | "RxGlobal" => {
+                        writeln!(out, "Added regex subexpression TX.{group}: {value}")
+                    }
+                    _ => writeln!(out, "Added {operator} match TX.{group}: {value}"),
+                };
             }
             writeln!(out, "Saving variable: {name} with value: {value}")
         }
         Event::Skipped { rule_id, cause } => skipped(*rule_id, *cause, rules, out),
         Event::Acted { action, .. } => acted(action, out),
     };
+}
+
+fn asked(
+    rule_id: u64,
+    link: &Link<'_>,
+    parameter: &str,
+    targets: &[String],
+    out: &mut String,
+) -> std::fmt::Result {
+    // Its links but the first have no id.
+    let shown = if link.chained == Some(rule_id) {
+        0
+    } else {
+        rule_id
+    };
+    let targets: Vec<_> = targets
+        .iter()
+        .map(|target| match target.split_once(":/") {
+            Some((name, pattern)) if !name.starts_with("XML") => {
+                let pattern = pattern.strip_suffix('/').unwrap_or(pattern);
+                format!("{name}:regex({pattern})")
+            }
+            _ => target.clone(),
+        })
+        .collect();
+    let targets = targets.join("|");
+    let operator = link.operator;
+    let with = match parameter {
+        "" => String::new(),
+        parameter => format!("\" with param \"{parameter}\""),
+    };
+    writeln!(out, "[4] Rule: {rule_id}.")?;
+    writeln!(
+        out,
+        "[4] (Rule: {shown}) Executing operator \"{operator}{with} against {targets}."
+    )
+}
+
+/// Its transformations are numbered only with `multiMatch`, by how often the value changed.
+fn transformed(steps: &[Step], out: &mut String) {
+    let mut changes = 0;
+    let mut last = None;
+    for step in steps {
+        changes += usize::from(
+            last.replace(&step.value)
+                .is_none_or(|last| *last != step.value),
+        );
+        let lower = step.transformation.to_ascii_lowercase();
+        for number in [0, changes] {
+            for name in [step.transformation, &lower] {
+                let value = shown(&step.value);
+                let _ = writeln!(out, "[9]  T ({number}) t:{name}: \"{value}\"");
+            }
+        }
+    }
 }
 
 fn acted(action: &str, out: &mut String) -> std::fmt::Result {
@@ -255,11 +320,21 @@ fn skipped(rule_id: u64, cause: Skip, rules: &RuleSet, out: &mut String) -> std:
 
 fn shown(value: &str) -> String {
     let count = value.chars().count();
-    if count <= SHOWN {
-        return value.to_owned();
+    let start = value.chars().take(SHOWN);
+    let mut out = String::new();
+    for character in start {
+        if character.is_ascii() {
+            out.push(character);
+        } else {
+            for byte in character.encode_utf8(&mut [0; 4]).bytes() {
+                let _ = write!(out, "\\x{byte:02x}");
+            }
+        }
     }
-    let start: String = value.chars().take(SHOWN).collect();
-    format!("{start} ({} characters omitted)", count - SHOWN)
+    if count > SHOWN {
+        let _ = write!(out, " ({} characters omitted)", count - SHOWN);
+    }
+    out
 }
 
 /// Phrases of its errors, each with a phrase of ours that means the same.
@@ -268,26 +343,38 @@ const ERRORS: &[(&str, &str)] = &[
         "SecDefaultAction must specify a disruptive action",
         "must name a disruptive action",
     ),
-    ("Expecting an action, got:  skip:abc", "expected a number"),
     (
-        "Expecting an action, got:  ops",
-        "expected 2 to 3 arguments",
+        "SecDefaultActions can only be placed once per phase",
+        "was written for phase",
     ),
+    (
+        "is not suitable to be part of the SecDefaultActions",
+        "does not fit into SecDefaultAction",
+    ),
+    (
+        "Disruptive actions can only be specified by chain starter rules",
+        "disruptive actions belong on the first rule",
+    ),
+    ("Rules must have an ID", "has no id"),
+    ("does not seems to be a valid rule id", "expected a number"),
+    (
+        "does not seems to be a valid rule id",
+        "no rule identifier or range",
+    ),
+    ("Not a number or range", "no rule identifier or range"),
+    ("Invalid range", "no rule identifier or range"),
+    ("is duplicated", "exists already"),
+    ("Unknown phase", "expected a phase"),
+    ("is not a number", "expected a number"),
+    ("Argument separator should be", "expected one character"),
+    ("is not supported by libModSecurity", "is not served"),
+    ("is not yet supported", "is not executed"),
+    ("is not yet supported", "is served"),
     ("Not able to open file", "is not a file"),
     ("Looking at: 'test-cases", "is not a file"),
     (
         "Looking at: 'file-not-found.txt'",
         "cannot read file-not-found.txt",
-    ),
-    ("is duplicated", "exists already"),
-    (
-        "The transformation none is not suitable",
-        "t:none does not fit",
-    ),
-    ("The action 'id' is not suitable", "id does not fit"),
-    (
-        "SecDefaultActions can only be placed once per phase",
-        "was written for phase 2 already",
     ),
     ("Failed to download", "rules are read from local files only"),
     ("exec: Expecting a Lua script", "exec is not executed"),
@@ -297,15 +384,26 @@ const ERRORS: &[(&str, &str)] = &[
     ),
 ];
 
+/// What it says of anything its grammar does not know; only the line tells more.
+const SYNTAX: &[&str] = &[
+    "Expecting a variable, got",
+    "Expecting an action, got",
+    "Invalid input",
+    "syntax error",
+];
+
 /// True if `problem` says what libmodsecurity's `wanted` says, in the same line where it names one.
 pub(super) fn same_error(wanted: &str, problem: &Problem) -> bool {
+    // Its grammar's own complaints know their line, others tell the one before.
+    let syntax = SYNTAX.iter().any(|phrase| wanted.contains(phrase));
     let line = wanted
-        .strip_prefix("Rules error.")
-        .and_then(|rest| rest.split_once("Line: "))
+        .split_once("Line: ")
         .and_then(|(_, rest)| rest.split_once('.'))
         .and_then(|(line, _)| line.parse::<usize>().ok());
-    line.is_none_or(|line| line == problem.line)
-        && ERRORS
-            .iter()
-            .any(|(theirs, ours)| wanted.contains(theirs) && problem.message.contains(ours))
+    if syntax && line == Some(problem.line) {
+        return true;
+    }
+    ERRORS
+        .iter()
+        .any(|(theirs, ours)| wanted.contains(theirs) && problem.message.contains(ours))
 }
