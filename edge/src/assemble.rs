@@ -95,6 +95,7 @@ pub(crate) fn assemble(
             Err(more) => mistakes.extend(more),
         }
     }
+    let said = mistakes.clone();
     let mut own = BTreeMap::new();
     for route in policy.routes().routes() {
         let state = route
@@ -102,7 +103,8 @@ pub(crate) fn assemble(
             .map(|waf| profile_state(route.profile(), waf, &mut rules));
         match state.transpose() {
             Ok(state) => own.extend(state.map(|state| (route.index(), Arc::new(state)))),
-            Err(more) => mistakes.extend(more),
+            // What the profile did wrong was said there.
+            Err(more) => mistakes.extend(more.into_iter().filter(|new| !said.contains(new))),
         }
     }
     watch.append(&mut rules.files);

@@ -349,8 +349,10 @@ fn places(lines: &Lines<'_>, owner: &Node) -> Option<Places> {
 
 /// Notes the places of `node` and of everything in it; a tree is no deeper than its parser let it be.
 fn note(lines: &Lines<'_>, place: Place, node: &Node, keys: &mut Vec<String>, places: &mut Places) {
+    // Of variables the name can be wrong, of everything else the value.
+    let named = keys.first().is_some_and(|key| key == "tx");
     let place = match node.value {
-        Value::Scalar(_) if !node.is_null() => node.place,
+        Value::Scalar(_) if !node.is_null() && !named => node.place,
         _ => place,
     };
     places.note(keys.clone(), lines.error(Problem::new(place, "")));
