@@ -39,16 +39,6 @@ const SKIPPED_CASES: &[(&str, &str, &str)] = &[
         "a prefix longer than the address is an error at load, not a network of nothing",
     ),
     (
-        "rx",
-        "<\\?(?!xml)",
-        "look-ahead is refused at load: it cannot be matched in linear time",
-    ),
-    (
-        "rxGlobal",
-        "<\\?(?!xml)",
-        "look-ahead is refused at load: it cannot be matched in linear time",
-    ),
-    (
         "urlDecodeUni",
         "+%u0000%u0001%u0002",
         "the suite runs without a Unicode map: we have code page 20127 built in",
