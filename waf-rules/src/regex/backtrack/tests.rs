@@ -82,7 +82,7 @@ fn the_machine_agrees_with_the_automaton_where_both_can_match() {
         for value in values().take(400) {
             let mut expected = Vec::new();
             pattern.captures_at(&value, 0, |group, bytes| {
-                expected.push((group, bytes.to_vec()))
+                expected.push((group, bytes.to_vec()));
             });
             let tried = (0..=value.len()).find_map(|start| {
                 match backtracker.machine(&value).try_at(start, 0) {
