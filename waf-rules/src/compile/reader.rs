@@ -411,6 +411,9 @@ impl Reader {
                 };
                 Flaw::new(span, message).help(help)
             })?;
+        if let Some(warning) = operator.warning() {
+            self.warning(at.source, Flaw::new(text.argument_span, warning));
+        }
         let mut complaints = Vec::new();
         let template = operator
             .takes_macro()

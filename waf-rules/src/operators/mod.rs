@@ -87,6 +87,17 @@ impl Operator {
         self.name
     }
 
+    /// What whoever loads the operator should know.
+    pub(crate) fn warning(&self) -> Option<&'static str> {
+        match &self.kind {
+            Kind::Rx(rx) | Kind::RxGlobal(rx) if rx.backtracks() => Some(
+                "look-around and back-references are matched by bounded backtracking: a value that \
+                 takes too many steps counts as a match",
+            ),
+            _ => None,
+        }
+    }
+
     /// True if the argument holds macros: [`Operator::matches`] is then given the expanded text.
     pub(crate) fn takes_macro(&self) -> bool {
         match &self.kind {
@@ -319,7 +330,7 @@ mod tests {
         for (name, argument, reason) in [
             ("rbl", "example.org", "DNS"),
             ("nope", "", "unknown operator @nope"),
-            ("rx", "(?=a)", "look-ahead"),
+            ("rx", "(?R)", "recursion"),
             ("pmFromFile", "missing.data", "does not exist"),
             ("ipMatch", "10.0.0.0/99", "prefix"),
             ("validateByteRange", "1-999", "no byte"),

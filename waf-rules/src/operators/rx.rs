@@ -28,6 +28,11 @@ impl Rx {
         matches!(self, Self::Macro(_))
     }
 
+    /// True if the pattern cannot be matched in linear time.
+    pub(super) fn backtracks(&self) -> bool {
+        matches!(self, Self::Fixed(pattern) if pattern.backtracks())
+    }
+
     pub(super) fn matches(
         &self,
         value: &[u8],
@@ -124,6 +129,18 @@ mod tests {
         let found = run(Rx::matches_all, &rx, "a1 b2");
         assert!(found.into_iter().eq(expected.into_iter().enumerate()));
         assert!(!rx.matches_all(b"1a", b"", Some(&mut Captures::default())));
+    }
+
+    #[test]
+    fn look_around_and_back_references_capture_as_others_do() {
+        let rx = Rx::compile("(\\w)(\\w)(?!\\1|\\2)").expect("valid");
+        assert!(rx.backtracks());
+        let expected = ["aa", "a", "a"].map(str::to_owned);
+        assert!(
+            run(Rx::matches, &rx, "aaba!")
+                .into_iter()
+                .eq(expected.into_iter().enumerate())
+        );
     }
 
     #[test]

@@ -13,6 +13,8 @@
 //! bounded length, a reference to a group that took no part fails.
 
 mod program;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 
@@ -38,32 +40,8 @@ pub(super) enum Tried {
     Exhausted,
 }
 
-/// Steps that are left for a value.
-#[derive(Debug)]
-pub(super) struct Budget(u32);
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self(BUDGET)
-    }
-}
-
-impl Budget {
-    /// Takes the cost of having read `bytes` bytes with the automaton of the relaxed pattern.
-    pub(super) fn scanned(&mut self, bytes: usize) -> Result<(), Exhausted> {
-        let cost = u32::try_from(bytes / 8).unwrap_or(u32::MAX);
-        self.take(cost.saturating_add(SEARCH_COST))
-    }
-
-    fn take(&mut self, steps: u32) -> Result<(), Exhausted> {
-        self.0 = self.0.checked_sub(steps).ok_or(Exhausted)?;
-        Ok(())
-    }
-}
-
 /// The budget is used up.
-#[derive(Debug)]
-pub(super) struct Exhausted;
+struct Exhausted;
 
 impl Backtracker {
     /// Compiles a pattern that [`rewrite::marked`](super::rewrite::marked) has spelt out.
@@ -85,31 +63,27 @@ impl Backtracker {
         self.program.groups
     }
 
-    /// Tries to match at `start` exactly.
-    pub(super) fn try_at(&self, value: &[u8], start: usize, budget: &mut Budget) -> Tried {
-        let mut machine = Machine {
+    /// What tries to match in `value`, with a fresh budget.
+    pub(super) fn machine<'a>(&'a self, value: &'a [u8]) -> Machine<'a> {
+        Machine {
             program: &self.program,
             value,
             slots: vec![None; self.program.slots],
             choices: Vec::new(),
-            budget,
-        };
-        match machine.run(0, start) {
-            Ok(Some(end)) => Tried::Matched(machine.groups(start..end)),
-            Ok(None) => Tried::Failed,
-            Err(Exhausted) => Tried::Exhausted,
+            budget: BUDGET,
         }
     }
 }
 
-/// One try.
-struct Machine<'a> {
+/// All tries in one value.
+pub(super) struct Machine<'a> {
     program: &'a Program,
     value: &'a [u8],
     /// Where groups start and end, and where loops were entered.
     slots: Vec<Option<usize>>,
     choices: Vec<Choice>,
-    budget: &'a mut Budget,
+    /// Steps that are left.
+    budget: u32,
 }
 
 /// What to return to when a path fails.
@@ -122,11 +96,35 @@ enum Choice {
 }
 
 impl Machine<'_> {
+    /// Tries to match at `start` exactly, which the automaton of the relaxed pattern found after
+    /// reading `scanned` bytes.
+    pub(super) fn try_at(&mut self, start: usize, scanned: usize) -> Tried {
+        // A try that failed has undone what it set.
+        self.choices.clear();
+        let tried = self.scanned(scanned).and_then(|()| self.run(0, start));
+        match tried {
+            Ok(Some(end)) => Tried::Matched(self.groups(start..end)),
+            Ok(None) => Tried::Failed,
+            Err(Exhausted) => Tried::Exhausted,
+        }
+    }
+
+    fn scanned(&mut self, bytes: usize) -> Result<(), Exhausted> {
+        self.take(bytes / 8)?;
+        self.take(SEARCH_COST)
+    }
+
+    fn take(&mut self, steps: usize) -> Result<(), Exhausted> {
+        let steps = u32::try_from(steps).map_err(|_| Exhausted)?;
+        self.budget = self.budget.checked_sub(steps).ok_or(Exhausted)?;
+        Ok(())
+    }
+
     /// Runs from instruction `at` until a match, whose end is returned, or until no path is left.
     fn run(&mut self, mut at: usize, mut position: usize) -> Result<Option<usize>, Exhausted> {
         let base = self.choices.len();
         loop {
-            self.budget.take(1)?;
+            self.take(1)?;
             let Some(inst) = self.program.insts.get(at) else {
                 self.keep_undo_only(base);
                 return Ok(Some(position));
@@ -251,8 +249,7 @@ impl Machine<'_> {
             }
         });
         let length = text.len();
-        self.budget
-            .take(u32::try_from(length / 8).unwrap_or(u32::MAX))?;
+        self.take(length / 8)?;
         Ok(same.then_some(position + length))
     }
 
@@ -322,11 +319,12 @@ fn holds(look: Look, value: &[u8], position: usize) -> bool {
     }
 }
 
-/// Steps for one value. At some nanoseconds each that is below 50 ms, whatever the pattern and value.
-const BUDGET: u32 = 4_000_000;
+/// Steps for one value. At some nanoseconds each that is below 50 ms, whatever the pattern and value;
+/// and enough for one place to try in every ten bytes of 128 KiB, which is more than ordinary text has.
+const BUDGET: u32 = 2_000_000;
 
-/// What starting the automaton costs, in steps.
-const SEARCH_COST: u32 = 16;
+/// What a search with the automaton costs beside the bytes it reads, in steps.
+const SEARCH_COST: usize = 50;
 
 /// Bounds the memory of a try.
 const MAX_CHOICES: usize = 1 << 18;

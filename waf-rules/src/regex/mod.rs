@@ -26,7 +26,7 @@ use regex_automata::util::captures::Captures as Groups;
 use regex_automata::{Input, Match};
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
-use self::backtrack::{Backtracker, Budget, Tried};
+use self::backtrack::{Backtracker, Tried};
 pub(crate) use self::literals::Requirements;
 
 /// A pattern that parsed; its automaton is built when it is first asked.
@@ -175,15 +175,10 @@ impl Pattern {
         mut start: usize,
         mut on_group: impl FnMut(usize, &[u8]),
     ) -> Option<Match> {
-        let mut budget = Budget::default();
+        let mut machine = backtracker.machine(value);
         loop {
             let place = self.relaxed_at(value, start)?;
-            let scanned = budget.scanned(place.end() - start);
-            let tried = match scanned {
-                Ok(()) => backtracker.try_at(value, place.start(), &mut budget),
-                Err(_) => Tried::Exhausted,
-            };
-            match tried {
+            match machine.try_at(place.start(), place.end() - start) {
                 Tried::Failed => start = place.start() + 1,
                 Tried::Exhausted => return Some(Match::must(0, start..value.len())),
                 Tried::Matched(groups) => {

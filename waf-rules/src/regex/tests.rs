@@ -5,7 +5,7 @@ use super::*;
 use crate::byteset::ByteSet;
 use crate::operators::Prefilter;
 
-const TRICKY: &[&str] = &[
+pub(super) const TRICKY: &[&str] = &[
     "",
     "^$",
     "a|",
@@ -37,7 +37,7 @@ const TRICKY: &[&str] = &[
     "a[^\\x00-\\xff]?b",
 ];
 
-fn values() -> impl Iterator<Item = Vec<u8>> {
+pub(super) fn values() -> impl Iterator<Item = Vec<u8>> {
     const ALPHABET: &[u8] =
         b"aAbBcCdDeEfFghxyz0123 \t\n'\"=<>./\xff\0ornscriptunionselectjavascript:onload<foo";
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
@@ -156,8 +156,8 @@ fn a_line_does_not_begin_after_a_final_line_feed() {
 #[test]
 fn errors_name_the_construct() {
     for (text, reason) in [
-        ("(?!a)b", "look-ahead"),
-        ("(a)\\1", "back-reference"),
+        ("(?<=a*)b", "look-behind"),
+        ("(?<n>a)\\k<n>", "back-reference"),
         ("(a", "unclosed"),
         ("(?:a{1000}){1000}", "states"),
         ("[a", "unclosed class"),

@@ -1,0 +1,169 @@
+//! PCRE's meaning of look-around and references; the machine against the automaton where both can
+//! match; values made to use up the budget.
+
+use std::time::Instant;
+
+use super::super::tests::{TRICKY, values};
+use super::super::{Pattern, parse, rewrite};
+use super::{Backtracker, Tried};
+
+fn found(pattern: &str, value: &str) -> Option<String> {
+    let pattern = Pattern::new(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
+    assert!(pattern.backtracks());
+    let span = pattern.find_at(value.as_bytes(), 0)?;
+    Some(value[span.range()].to_owned())
+}
+
+#[test]
+fn look_around_and_references_mean_what_pcre_says() {
+    for (pattern, value, expected) in [
+        ("a(?!b)", "abac", Some("a")),
+        ("a(?!b)", "abab", None),
+        ("a(?=b|c).", "adac", Some("ac")),
+        ("(?<!x)a", "xaa", Some("a")),
+        ("(?<=ab|c)d", "bd cd", Some("d")),
+        ("(?<!&amp|&lt);", "a&amp; b;", Some(";")),
+        ("(?<!&amp|&lt);", "a&amp;&lt;", None),
+        ("(?<=^)a", "ba\na", Some("a")),
+        (r"(\w)\1", "abccd", Some("cc")),
+        (r"(\w)\1", "aAb", None),
+        (r"(?i)(\w)\1", "aAb", Some("aA")),
+        (r"(?i:(\w))\1", "aAbb", Some("bb")),
+        (r"\b(\w+) (?!\1\b)\w+", "or or and", Some("or and")),
+        (r"\b(\w+)=\b\1\b", "x=1 1=1", Some("1=1")),
+        (r"(a)|b\1", "b", None),
+        (r"(?:(a)|b)\1", "ba aa", Some("aa")),
+        (r"(?=(a+))\1b", "aab", Some("aab")),
+        (r"(?!(a)b)\w\1?", "ab", Some("b")),
+        (r"(a*)*(?!b)c", "aac", Some("aac")),
+        (r"(?:a|ab)(?=c)", "abc", Some("ab")),
+        (r"x(?!)", "x", None),
+        (r"((?<n>a)b)\2", "aba", Some("aba")),
+        (r"^(?!$)", "\n", None),
+        (r"a{2,3}?(?=a)", "aaaa", Some("aa")),
+        (
+            r"(.)(.)(.)(.)(.)(.)(.)(.)(.)(.)\10",
+            "123456789aa",
+            Some("123456789aa"),
+        ),
+    ] {
+        assert_eq!(
+            found(pattern, value).as_deref(),
+            expected,
+            "{pattern} on {value:?}"
+        );
+    }
+}
+
+#[test]
+fn what_even_backtracking_does_not_know_is_refused_by_name() {
+    for (pattern, reason) in [
+        (r"(?<!a*)b", "look-behind over more"),
+        (r"(a)(?<!\1)b", "look-behind that holds"),
+        (r"(?<!a(?=b))b", "look-behind that holds"),
+        (r"\1(?=a)", "group that is not there"),
+        ("(?=a)(?R)", "recursion"),
+        (r"(?:(?=a)b){30000}", "instructions"),
+    ] {
+        let error = Pattern::new(pattern).expect_err(pattern);
+        assert!(error.contains(reason), "{pattern}: {error}");
+    }
+    assert!(Pattern::caseless("(?!a)b").is_ok());
+}
+
+#[test]
+fn the_machine_agrees_with_the_automaton_where_both_can_match() {
+    // Only the machine takes back a longer match that ends in `^`, as PCRE does.
+    for text in TRICKY.iter().filter(|text| **text != "\\n^") {
+        let marked = rewrite::marked(text).expect("a pattern");
+        let backtracker = Backtracker::new(&parse(&marked, false).expect("a pattern"));
+        let backtracker = backtracker.expect("a program");
+        let pattern = Pattern::new(text).expect("a pattern");
+        for value in values().take(400) {
+            let mut expected = Vec::new();
+            pattern.captures_at(&value, 0, |group, bytes| {
+                expected.push((group, bytes.to_vec()));
+            });
+            let tried = (0..=value.len()).find_map(|start| {
+                match backtracker.machine(&value).try_at(start, 0) {
+                    Tried::Matched(groups) => Some(groups),
+                    Tried::Failed => None,
+                    Tried::Exhausted => panic!("{text} is cheap"),
+                }
+            });
+            let groups = tried.unwrap_or_default().into_iter().enumerate();
+            let got: Vec<_> = groups
+                .filter_map(|(group, range)| Some((group, value[range?].to_vec())))
+                .collect();
+            assert_eq!(got, expected, "{text} on {}", value.escape_ascii());
+        }
+    }
+}
+
+/// The three of the CRS 3.3.4 in kind: a quote or `;` that ends no entity, a tautology, a PHP tag.
+const LIKE_CRS3: [&str; 3] = [
+    r#"(?<!&(?:[aou]uml)|&(?:amp)|&(?:apos));|['\"=]"#,
+    r#"(?i:[\s'\"`()]*?\b([\d\w]+)\b[\s'\"`()]*?(?:<(?:=(?:[\s'\"`()]*?(?!\b\1\b)[\d\w]+|>[\s'\"`()]*?(?:\b\1\b))|>?[\s'\"`()]*?(?!\b\1\b)[\d\w]+)|(?:not\s+(?:regexp|like)|is\s+not|>=?|!=|\^)[\s'\"`()]*?(?!\b\1\b)[\d\w]+|(?:(?:sounds\s+)?like|r(?:egexp|like)|=)[\s'\"`()]*?(?:\b\1\b)))"#,
+    r"<\?(?!xml)",
+];
+
+#[test]
+fn no_value_of_a_megabyte_takes_long() {
+    let classical = [
+        r"(a+)+(?!b)$",
+        r"(\w+\s?)*(?!x)=\1",
+        r"(.*)(.*)(.*)\1\2\3!",
+        r"(?:a|a)*(?!a)b",
+    ];
+    let pieces = [
+        "a", " ", "'", "a ", "a=b ", "a<", "=", "<", "(", "<?xml ", "&amp;", "1=2 or ", "a!", "\n",
+        "a'\"`() ",
+    ];
+    for text in LIKE_CRS3.iter().chain(&classical) {
+        let pattern = Pattern::new(text).expect("a pattern");
+        for piece in pieces {
+            let value = piece.repeat((1 << 20) / piece.len());
+            let started = Instant::now();
+            let matched = pattern.is_match(value.as_bytes());
+            let spent = started.elapsed();
+            // Fifty times what it takes on an idle machine: what is guarded against takes minutes.
+            assert!(
+                spent.as_secs() < 2,
+                "{text} on {piece:?}: {spent:?}, {matched}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_value_that_uses_up_the_budget_counts_as_a_match() {
+    let pattern = Pattern::new(r"(a+)+(?!b)[^a]").expect("a pattern");
+    assert!(!pattern.is_match(b"aaaaaaaaab"));
+    assert!(pattern.is_match(format!("{}b", "a".repeat(64)).as_bytes()));
+    let mut captured = 0;
+    let span = pattern.captures_at(&[b'a'; 64], 0, |_, _| captured += 1);
+    assert!(
+        span.is_none(),
+        "the relaxed pattern sees that in linear time"
+    );
+    assert_eq!(captured, 0);
+}
+
+#[test]
+fn ordinary_text_of_a_megabyte_stays_within_the_budget() {
+    let text = "The quick brown fox = 'lazy' dog; see \"chapter 12\" of the book (page 7), x < y and y > z.\n";
+    let value = text.repeat((1 << 20) / text.len());
+    assert!(
+        !Pattern::new(LIKE_CRS3[1]).expect("a pattern").is_match(
+            value
+                .replace("x < y", "x is y")
+                .replace("y > z", "y is z")
+                .as_bytes()
+        )
+    );
+    assert!(
+        !Pattern::new(LIKE_CRS3[2])
+            .expect("a pattern")
+            .is_match(value.as_bytes())
+    );
+}
