@@ -110,7 +110,11 @@ fn explain_shows_what_is_laid_over_the_rules() {
     fs::create_dir(folder.path().join("rules")).unwrap();
     fs::write(folder.path().join("rules/site.conf"), RULES).unwrap();
     let path = folder.path().join("site.yaml");
-    fs::write(&path, format!("listeners: [{{ address: \"127.0.0.1:0\" }}]\n{SITES}")).unwrap();
+    fs::write(
+        &path,
+        format!("listeners: [{{ address: \"127.0.0.1:0\" }}]\n{SITES}"),
+    )
+    .unwrap();
     let variables = [("UPSTREAM", "http://127.0.0.1:9")];
     let explain = |target: &str| {
         let request = format!("GET {target} HTTP/1.1\nHost: a\n\n");
@@ -167,5 +171,8 @@ fn thirty_reloads_of_changed_rules_leave_the_resident_size_where_it_was() {
     (10..40).for_each(reload);
     let after = gateway.resident_kib();
     println!("measured: 30 reloads of changed rules: {before} KiB before, {after} KiB after");
-    assert!(after < before + before / 4, "{before} KiB grew to {after} KiB");
+    assert!(
+        after < before + before / 4,
+        "{before} KiB grew to {after} KiB"
+    );
 }
