@@ -13,13 +13,18 @@ impl ByteSet {
     /// The set of the bytes that stand in `bytes`.
     #[expect(
         clippy::indexing_slicing,
-        reason = "a byte shifted right by six is below four"
+        reason = "a byte is below 256, and the sets have four words"
     )]
     pub(crate) const fn of(bytes: &[u8]) -> Self {
+        // A table, for a shift by a byte into one of four words in memory waits for the last one.
         let mut set = [0; 4];
         let mut at = 0;
         while at < bytes.len() {
-            set[(bytes[at] >> 6) as usize] |= 1 << (bytes[at] & 63);
+            let single = &SINGLE[bytes[at] as usize];
+            set[0] |= single[0];
+            set[1] |= single[1];
+            set[2] |= single[2];
+            set[3] |= single[3];
             at += 1;
         }
         Self(set)
@@ -71,4 +76,21 @@ impl ByteSet {
     pub(crate) const fn contains(self, byte: u8) -> bool {
         self.0[(byte >> 6) as usize] & (1 << (byte & 63)) != 0
     }
+}
+
+/// The set of each byte alone.
+static SINGLE: [[u64; 4]; 256] = singles();
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a byte shifted right by six is below four"
+)]
+const fn singles() -> [[u64; 4]; 256] {
+    let mut all = [[0; 4]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        all[byte][byte >> 6] = 1 << (byte & 63);
+        byte += 1;
+    }
+    all
 }

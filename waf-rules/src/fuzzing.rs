@@ -10,11 +10,59 @@ pub use exchange::{
 pub(crate) use exchange::{attacks, fast_and_plain_agree};
 
 use crate::byteset::ByteSet;
-use crate::engine::Literals;
+use crate::engine::{Literals, RuleSet};
 use crate::libinjection;
 use crate::operators::Operator;
 use crate::regex::Pattern;
 use crate::transformations::Transformation;
+
+/// An operator of a rule with a fixed argument.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    rule: u64,
+    operator: &'a Operator,
+    argument: &'a str,
+}
+
+impl<'a> Question<'a> {
+    /// The rule's number.
+    #[must_use]
+    pub fn rule(&self) -> u64 {
+        self.rule
+    }
+
+    /// The operator's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.operator.name()
+    }
+
+    /// The argument as the rule has it.
+    #[must_use]
+    pub fn argument(&self) -> &'a str {
+        self.argument
+    }
+
+    /// Asks it of `value`, without any prefilter.
+    #[must_use]
+    pub fn ask(&self, value: &[u8]) -> bool {
+        self.operator.matches(value, self.argument.as_bytes(), None)
+    }
+}
+
+/// Every question a rule set asks of values, but those with macros.
+pub fn questions(rules: &RuleSet) -> impl Iterator<Item = Question<'_>> {
+    rules.rules.iter().flat_map(|rule| {
+        let checks = rule.links.iter().filter_map(|link| link.check.as_ref());
+        checks
+            .filter(|check| check.template.is_none())
+            .map(|check| Question {
+                rule: rule.id,
+                operator: &check.operator,
+                argument: &check.argument,
+            })
+    })
+}
 
 /// A prefilter may only err towards "maybe": where `pattern` matches `value`, it admits `value`.
 pub fn prefilter_agrees(pattern: &str, value: &[u8]) {

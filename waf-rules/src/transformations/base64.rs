@@ -9,14 +9,19 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) {
-    let text = input.split(|byte| *byte == 0).next().unwrap_or_default();
+    let end = memchr::memchr(0, input).unwrap_or(input.len());
+    let text = input.get(..end).unwrap_or(input);
+    // Most values are no Base64: nothing is written before that is known.
+    if text.iter().any(|byte| kind(*byte) == FOREIGN) {
+        return;
+    }
     let mut group = Group::default();
     let mut padding = 0;
     for &byte in text {
-        match (byte, value(byte)) {
-            (b' ' | b'\t' | b'\r' | b'\n', _) => {}
-            (b'=', _) if padding < 2 => padding += 1,
-            (_, Some(bits)) if padding == 0 => group.push(bits, out),
+        match kind(byte) {
+            BLANK => {}
+            PADDING if padding < 2 => padding += 1,
+            bits if bits < BLANK && padding == 0 => group.push(bits, out),
             _ => {
                 out.clear();
                 return;
@@ -32,7 +37,7 @@ pub(super) fn decode_ext(input: &[u8], out: &mut Vec<u8>) {
         let bits = match byte {
             b'-' => Some(62),
             b'_' => Some(63),
-            _ => value(byte),
+            _ => Some(kind(byte)).filter(|bits| *bits < BLANK),
         };
         if let Some(bits) = bits {
             group.push(bits, out);
@@ -75,15 +80,34 @@ impl Group {
     }
 }
 
-fn value(byte: u8) -> Option<u8> {
-    match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'+' => Some(62),
-        b'/' => Some(63),
-        _ => None,
+/// The six bits of a digit, or what else the byte is.
+fn kind(byte: u8) -> u8 {
+    KINDS.get(usize::from(byte)).copied().unwrap_or(FOREIGN)
+}
+
+const BLANK: u8 = 64;
+const PADDING: u8 = 65;
+const FOREIGN: u8 = 66;
+
+static KINDS: [u8; 256] = kinds();
+
+#[expect(clippy::indexing_slicing, reason = "indices are digits, or bytes")]
+const fn kinds() -> [u8; 256] {
+    let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut kinds = [FOREIGN; 256];
+    let mut bits = 0;
+    while bits < BLANK {
+        kinds[digits[bits as usize] as usize] = bits;
+        bits += 1;
     }
+    let blanks = b" \t\r\n";
+    let mut at = 0;
+    while at < blanks.len() {
+        kinds[blanks[at] as usize] = BLANK;
+        at += 1;
+    }
+    kinds[b'=' as usize] = PADDING;
+    kinds
 }
 
 #[cfg(test)]

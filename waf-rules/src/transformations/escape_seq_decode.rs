@@ -8,15 +8,8 @@ use crate::byteset::ByteSet;
 
 pub(super) const TRIGGERS: ByteSet = ByteSet::of(b"\\");
 
-pub(super) fn apply(mut input: &[u8], out: &mut Vec<u8>) {
-    while let Some((&byte, rest)) = input.split_first() {
-        let (decoded, behind) = match escape(input) {
-            Some(found) => found,
-            None => (byte, rest),
-        };
-        out.push(decoded);
-        input = behind;
-    }
+pub(super) fn apply(input: &[u8], out: &mut Vec<u8>) {
+    super::unescape(input, out, |text| memchr::memchr(b'\\', text), escape);
 }
 
 /// The escape `input` starts with, if it does, and what follows.

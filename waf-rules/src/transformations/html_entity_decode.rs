@@ -11,21 +11,16 @@ use crate::byteset::ByteSet;
 
 pub(super) const TRIGGERS: ByteSet = ByteSet::of(b"&");
 
-pub(super) fn apply(mut input: &[u8], out: &mut Vec<u8>) {
-    while let Some((&byte, rest)) = input.split_first() {
-        if byte != b'&' {
-            out.push(byte);
-            input = rest;
-            continue;
-        }
-        if let Some((decoded, behind)) = reference(rest) {
-            out.push(decoded);
-            input = behind.strip_prefix(b";").unwrap_or(behind);
-        } else {
-            out.push(byte);
-            input = rest;
-        }
-    }
+pub(super) fn apply(input: &[u8], out: &mut Vec<u8>) {
+    super::unescape(
+        input,
+        out,
+        |text| memchr::memchr(b'&', text),
+        |text| {
+            let (decoded, behind) = reference(text.strip_prefix(b"&")?)?;
+            Some((decoded, behind.strip_prefix(b";").unwrap_or(behind)))
+        },
+    );
 }
 
 /// The reference after an `&`, and what follows it up to its `;`.

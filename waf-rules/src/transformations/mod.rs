@@ -187,6 +187,40 @@ impl Transformation {
     }
 }
 
+/// Copies `input`, but puts in place of each escape the byte it stands for. `find` says where the next
+/// one may begin, `escape` what it is and what follows; none if it is no escape after all.
+fn unescape<'a>(
+    mut input: &'a [u8],
+    out: &mut Vec<u8>,
+    find: impl Fn(&[u8]) -> Option<usize>,
+    escape: impl Fn(&'a [u8]) -> Option<(u8, &'a [u8])>,
+) {
+    while let Some((plain, rest)) = find(input).and_then(|at| input.split_at_checked(at)) {
+        out.extend_from_slice(plain);
+        let Some((&byte, behind)) = rest.split_first() else {
+            break;
+        };
+        let (decoded, behind) = escape(rest).unwrap_or((byte, behind));
+        out.push(decoded);
+        input = behind;
+    }
+    out.extend_from_slice(input);
+}
+
+/// Fills `out` with what `step` makes of each byte, where it says that it stays.
+fn sift(input: &[u8], out: &mut Vec<u8>, mut step: impl FnMut(u8) -> (u8, bool)) {
+    out.resize(input.len(), 0);
+    let mut kept = 0;
+    for &byte in input {
+        let (byte, keep) = step(byte);
+        if let Some(slot) = out.get_mut(kept) {
+            *slot = byte;
+        }
+        kept += usize::from(keep);
+    }
+    out.truncate(kept);
+}
+
 /// The byte a code point folds to: its low byte, or the ASCII form of a full-width character
 /// (U+FF01 to U+FF5E).
 #[expect(

@@ -9,16 +9,12 @@ use crate::byteset::ByteSet;
 
 pub(super) const TRIGGERS: ByteSet = ByteSet::of(b"%+");
 
-pub(super) fn apply(mut input: &[u8], out: &mut Vec<u8>) {
-    while let Some((&byte, rest)) = input.split_first() {
-        let (decoded, behind) = match byte {
-            b'+' => (b' ', rest),
-            b'%' => escape(rest).unwrap_or((byte, rest)),
-            _ => (byte, rest),
-        };
-        out.push(decoded);
-        input = behind;
-    }
+pub(super) fn apply(input: &[u8], out: &mut Vec<u8>) {
+    let find = |text: &[u8]| memchr::memchr2(b'%', b'+', text);
+    super::unescape(input, out, find, |text| match text.split_first()? {
+        (b'+', rest) => Some((b' ', rest)),
+        (_, rest) => escape(rest),
+    });
 }
 
 /// The escape after a `%`, and what follows it.

@@ -15,18 +15,16 @@ pub(super) fn is_space(byte: u8) -> bool {
 
 pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) {
     let mut in_run = false;
-    for &byte in input {
-        if !is_space(byte) {
-            out.push(byte);
-        } else if !in_run {
-            out.push(b' ');
-        }
-        in_run = is_space(byte);
-    }
+    super::sift(input, out, |byte| {
+        let space = is_space(byte);
+        let keep = !space || !in_run;
+        in_run = space;
+        (if space { b' ' } else { byte }, keep)
+    });
 }
 
 pub(super) fn remove(input: &[u8], out: &mut Vec<u8>) {
-    out.extend(input.iter().filter(|byte| !REMOVED.contains(**byte)));
+    super::sift(input, out, |byte| (byte, !REMOVED.contains(byte)));
 }
 
 pub(super) fn trim(input: &[u8], out: &mut Vec<u8>) {
