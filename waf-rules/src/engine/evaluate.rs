@@ -64,7 +64,7 @@ fn run_program(rules: &RuleSet, state: &mut State, phase: u8, program: &[Entry],
             continue;
         }
         if let Some(quick) = quick.filter(|quick| quick.silent) {
-            quick.hit(state);
+            quick.hit(rules, state);
             at = follow(rules, state, program, rule.next, at);
             continue;
         }
@@ -129,7 +129,7 @@ fn run_chain(rules: &RuleSet, state: &mut State, rule: &Rule, quick: Option<Quic
         state.current.clear();
         let matched = match quick.filter(|_| number == 0) {
             Some(quick) => {
-                quick.hit(state);
+                quick.hit(rules, state);
                 set_variables(rules, state, &link.setvars);
                 true
             }

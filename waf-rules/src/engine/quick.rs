@@ -3,8 +3,8 @@
 //! A third of the Core Rule Set's rules start with one. A comparison that fails has no effect at all,
 //! so it is asked before anything else; one that holds leaves behind what the long way would.
 
-use super::arena::Text;
 use super::rule::{Link, Rule};
+use super::ruleset::RuleSet;
 use super::state::{Hit, State};
 use super::target::{Pick, TargetSet};
 use super::tx::Slot;
@@ -63,11 +63,11 @@ impl Quick {
     }
 
     /// What a match leaves behind: an entry in `MATCHED_VARS`, and `MATCHED_VAR`.
-    pub(crate) fn hit(&self, state: &mut State) {
+    pub(crate) fn hit(&self, rules: &RuleSet, state: &mut State) {
         let set = state.tx.get(self.slot);
         let (name, value) = if self.counted {
             let count = state.arena.push_number(i64::from(set.is_some()));
-            (Text::default(), count)
+            (state.arena.push(rules.tx_names.name(self.slot)), count)
         } else {
             set.map_or_else(Default::default, |set| (set.name, set.value))
         };
