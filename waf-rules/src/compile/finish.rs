@@ -9,8 +9,8 @@ use super::names::Names;
 use super::reader::Reader;
 use super::selection::Selection;
 use crate::engine::{
-    Bits, Control, Disruptive, Entry, Exclude, Exclusion, Filter, Group, Link, Meta, Next, Pick,
-    Pipeline, Rule, RuleSet, Scanner, Scores, Side, Target, TargetSet,
+    Bits, Control, Disruptive, Entry, Exclude, Exclusion, Filter, Key, Link, Meta, Next, Pick,
+    Pipeline, Plan, Quick, Rule, RuleSet, Scanner, Scores, Side, Target, TargetSet, is_candidate,
 };
 use crate::operators::Prefilter;
 use crate::syntax::{Flaw, Problem};
@@ -25,28 +25,36 @@ pub(crate) fn finish(mut reader: Reader) -> Result<Loaded, Vec<Problem>> {
     }
     let jumps = resolve_jumps(&mut reader);
     let scores = scores(&mut reader.names);
-    let mut builder = Builder::new();
+    let mut builder = Builder::new(&reader.drafts);
     let resolved = resolve_controls(&reader.drafts, &mut builder);
     let mut rules = Vec::with_capacity(reader.drafts.len());
     for ((draft, next), controls) in reader.drafts.into_iter().zip(jumps).zip(resolved) {
         rules.push(builder.rule(draft, next, controls));
     }
-    let phases = programs(&rules);
+    let phases = programs(&rules, &builder.targets.list);
     let [request, response] = &builder.filters;
+    let mut rules = RuleSet {
+        settings: reader.settings,
+        plan: Plan::new(
+            &rules,
+            &builder.targets.list,
+            &builder.pipelines.list,
+            &phases,
+        ),
+        phases,
+        rules,
+        selectors: reader.names.selectors,
+        tx_names: reader.names.tx,
+        scanners: [Scanner::new(request), Scanner::new(response)],
+        pipelines: builder.pipelines.list,
+        targets: builder.targets.list,
+        exclusions: builder.exclusions,
+        scores,
+        key: Key::default(),
+    };
+    rules.foresee();
     Ok(Loaded {
-        rules: RuleSet {
-            settings: reader.settings,
-            phases,
-            rules,
-            selectors: reader.names.selectors,
-            tx_names: reader.names.tx,
-            scanners: [Scanner::new(request), Scanner::new(response)],
-            pipelines: builder.pipelines.list,
-            targets: builder.targets.list,
-            groups: builder.groups.list,
-            exclusions: builder.exclusions,
-            scores,
-        },
+        rules,
         warnings: reader.warnings,
         inputs: reader.inputs,
     })
@@ -215,15 +223,12 @@ enum Resolved {
     Is(Control),
 }
 
-fn programs(rules: &[Rule]) -> [Vec<Entry>; 5] {
+fn programs(rules: &[Rule], targets: &[TargetSet]) -> [Vec<Entry>; 5] {
     let mut phases: [Vec<Entry>; 5] = Default::default();
     for (number, rule) in rules.iter().enumerate() {
-        let filter = rule.links.first().and_then(|link| link.filter);
-        let group = filter.map_or(Entry::ALWAYS, |filter| filter.group);
         let entry = Entry {
             rule: narrow(number),
-            group,
-            bit: filter.map_or(0, |filter| filter.bit),
+            quick: Quick::of(rule, targets),
         };
         if let Some(phase) = phases.get_mut(usize::from(rule.phase) - 1) {
             phase.push(entry);
@@ -259,13 +264,25 @@ impl<T: Clone + Eq + Hash> Interned<T> {
 struct Builder {
     pipelines: Interned<Pipeline>,
     targets: Interned<TargetSet>,
-    groups: Interned<Group>,
+    /// Filters by side: one for every place of its phases' programs, then those of later links.
     filters: [Vec<Prefilter>; 2],
+    /// The first filter of each phase, and that of its next rule.
+    starts: [usize; 5],
+    next: [usize; 5],
     exclusions: Vec<Exclusion>,
 }
 
 impl Builder {
-    fn new() -> Self {
+    fn new(drafts: &[Draft]) -> Self {
+        let mut counts = [0_usize; 5];
+        for draft in drafts {
+            if let Some(count) = counts.get_mut(usize::from(draft.phase).wrapping_sub(1)) {
+                *count += 1;
+            }
+        }
+        // Every phase starts with a new word, as in the plan.
+        let [one, two, three, four, five] = counts.map(|count| count.next_multiple_of(64));
+        let starts = [0, one, 0, three, three + four];
         let mut pipelines = Interned::new();
         // Number 0: the value as it came.
         pipelines.number(Pipeline {
@@ -274,8 +291,9 @@ impl Builder {
         Self {
             pipelines,
             targets: Interned::new(),
-            groups: Interned::new(),
-            filters: [Vec::new(), Vec::new()],
+            filters: [one + two, three + four + five].map(|room| vec![Prefilter::nothing(); room]),
+            starts,
+            next: starts,
             exclusions: Vec::new(),
         }
     }
@@ -321,34 +339,10 @@ impl Builder {
     }
 
     fn link(&mut self, phase: u8, first: bool, draft: LinkDraft, controls: Vec<Resolved>) -> Link {
-        let set = target_set(&draft.targets);
-        let fixed = set.fixed;
-        let targets = self.targets.number(set);
+        let targets = self.targets.number(target_set(&draft.targets));
         let local = draft.local;
         let pipeline = self.pipelines.number(Pipeline {
             steps: local.pipeline.into(),
-        });
-        let side = Side::of_phase(phase);
-        let prefilter = draft
-            .check
-            .as_ref()
-            .filter(|check| !check.negated)
-            .and_then(|check| check.operator.prefilter());
-        let filter = prefilter.and_then(|prefilter| {
-            let filters = self.filters.get_mut(side.index())?;
-            filters.push(prefilter);
-            let bit = narrow(filters.len() - 1);
-            let group = if first && fixed {
-                self.groups.number(Group {
-                    targets,
-                    pipeline,
-                    multi_match: local.multi_match,
-                    side: u8::try_from(side.index()).unwrap_or(0),
-                })
-            } else {
-                Entry::ALWAYS
-            };
-            Some(Filter { group, bit })
         });
         let controls = local
             .controls
@@ -359,7 +353,7 @@ impl Builder {
                 _ => None,
             })
             .collect();
-        Link {
+        let mut link = Link {
             targets,
             pipeline,
             check: draft.check,
@@ -368,8 +362,34 @@ impl Builder {
             severity: local.severity,
             setvars: local.setvars.into(),
             controls,
-            filter,
+            filter: Filter::None,
+        };
+        link.filter = self.filter(phase, first, &link);
+        link
+    }
+
+    /// Where it will be known on which values `link` cannot match.
+    fn filter(&mut self, phase: u8, first: bool, link: &Link) -> Filter {
+        let check = link.check.as_ref().filter(|check| !check.negated);
+        let prefilter = check.and_then(|check| check.operator.prefilter());
+        let next = self.next.get_mut(usize::from(phase).wrapping_sub(1));
+        let filters = self.filters.get_mut(Side::of_phase(phase).index());
+        let (Some(next), Some(filters)) = (next, filters) else {
+            return Filter::None;
+        };
+        let number = *next;
+        *next += usize::from(first);
+        if first && is_candidate(link, &self.targets.list) {
+            if let (Some(filter), Some(prefilter)) = (filters.get_mut(number), prefilter) {
+                *filter = prefilter;
+            }
+            let start = self.starts.get(usize::from(phase).wrapping_sub(1));
+            return Filter::Candidate(narrow(number - start.copied().unwrap_or(number)));
         }
+        prefilter.map_or(Filter::None, |prefilter| {
+            filters.push(prefilter);
+            Filter::Side(narrow(filters.len() - 1))
+        })
     }
 }
 

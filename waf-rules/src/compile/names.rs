@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use crate::engine::{Pick, Piece, Selector, Selectors, Template, TxNames};
-use crate::regex::Pattern;
 use crate::syntax::{SelectorText, did_you_mean};
 use crate::variables::{Origin, Variable};
 
@@ -63,7 +62,7 @@ impl Names {
         let compiled = match selector {
             SelectorText::Key(key) => Selector::Key(key.as_bytes().into()),
             SelectorText::Regex(pattern) => {
-                Selector::Regex(Pattern::caseless(pattern).map_err(|reason| (reason, None))?)
+                Selector::search(pattern).map_err(|reason| (reason, None))?
             }
         };
         let number = self.selectors.add(variable, compiled);

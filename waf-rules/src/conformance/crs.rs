@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::corpus;
+use super::{corpus, files_with};
 use crate::fuzzing::{attacks, fast_and_plain_agree};
 use crate::{Loader, RuleSet};
 
@@ -34,4 +34,44 @@ fn the_core_rule_set_loads_and_its_prefilters_lose_nothing() {
     for request in attacks() {
         fast_and_plain_agree(&rules, request.as_bytes());
     }
+}
+
+/// One in `STRIDE` payloads of the regression suite (`CRS_TESTS`), one after the other through one rule
+/// set: what is remembered of one request meets the next.
+#[test]
+fn remembered_values_change_nothing_over_the_payloads_of_the_regression_suite() {
+    const STRIDE: usize = 16;
+    let Some(root) = corpus("CRS_DIR", "crs4") else {
+        return;
+    };
+    let Some(suite) = corpus("CRS_TESTS", "crs4-tests") else {
+        return;
+    };
+    let rules = Arc::new(load(&root));
+    let mut ran = 0;
+    for payload in payloads(&suite).into_iter().step_by(STRIDE) {
+        let head = format!("POST /x?q={payload} HTTP/1.1\nHost: a\nUser-Agent: {payload}");
+        let request = format!("{head}\nCookie: a=b; c={payload}\n\nq={payload}");
+        fast_and_plain_agree(&rules, request.as_bytes());
+        ran += 1;
+    }
+    println!("{ran} payloads");
+    assert!(ran > 200);
+}
+
+/// What stands behind `uri:` and `data:`, quotes off; which bytes exactly does not matter here.
+fn payloads(suite: &Path) -> Vec<String> {
+    let folders = std::fs::read_dir(suite).expect("the folder of the suite");
+    let folders = folders.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut folders: Vec<_> = folders.filter(|path| path.is_dir()).collect();
+    folders.sort();
+    let mut found = Vec::new();
+    for file in folders.iter().flat_map(|folder| files_with(folder, "yaml")) {
+        let text = std::fs::read_to_string(&file).expect("a file of cases");
+        for line in text.lines().map(str::trim) {
+            let value = line.strip_prefix("uri: ").or(line.strip_prefix("data: "));
+            found.extend(value.map(|value| value.trim_matches(['"', '\'']).to_owned()));
+        }
+    }
+    found
 }

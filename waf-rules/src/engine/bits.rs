@@ -54,6 +54,13 @@ impl Bits {
     }
 }
 
+/// Adds everything in `more` to `words`, which is as long.
+pub(crate) fn unite(words: &mut [u64], more: &[u64]) {
+    for (word, more) in words.iter_mut().zip(more) {
+        *word |= more;
+    }
+}
+
 /// True if bit `number` of `words` is set.
 pub(crate) fn has(words: &[u64], number: usize) -> bool {
     words

@@ -23,6 +23,14 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
+    /// A value without any of these bytes comes out as it is; `None` if nothing can be said.
+    pub(crate) fn triggers(&self) -> Option<ByteSet> {
+        let mut triggers = self.steps.iter().map(|step| step.triggers());
+        triggers.try_fold(ByteSet::EMPTY, |all, step| {
+            (step != ByteSet::ALL).then(|| all.union(step))
+        })
+    }
+
     /// True if no step can change a value made of the bytes in `present`.
     fn leaves_alone(&self, present: ByteSet) -> bool {
         self.steps.iter().all(|step| step.leaves_alone(present))
@@ -34,8 +42,8 @@ impl Pipeline {
 pub(crate) struct Output {
     pub(crate) text: Text,
     pub(crate) present: ByteSet,
-    /// Where each side's candidate bits start.
-    pub(crate) candidates: [u32; 2],
+    /// Where what each side's scanner found starts.
+    pub(crate) scanned: [u32; 2],
     /// The output this one is the lower case of.
     pub(crate) lowercase_of: Option<u32>,
     /// First of the remembered steps from here.
@@ -64,7 +72,6 @@ pub(crate) struct Cache {
 
     // Owned by the prefilter, which fills them in.
     pub(crate) words: Vec<u64>,
-    pub(crate) groups: Vec<u32>,
     pub(crate) resolved: Vec<(u32, u32)>,
     pub(crate) items: Vec<Item>,
 }
@@ -88,7 +95,6 @@ impl Cache {
             scratch: [Vec::new(), Vec::new()],
             plain: false,
             words: Vec::new(),
-            groups: vec![NONE; rules.groups.len()],
             resolved: vec![(NONE, NONE); rules.targets.len()],
             items: Vec::with_capacity(256),
         };
@@ -98,7 +104,6 @@ impl Cache {
 
     /// Forgets what depends on the list of values, which may have grown.
     pub(crate) fn new_phase(&mut self) {
-        self.groups.fill(NONE);
         self.resolved.fill((NONE, NONE));
         self.items.clear();
     }
@@ -188,6 +193,15 @@ impl Cache {
         stages
     }
 
+    /// The output that `item` is before any transformation, where it is cached.
+    pub(crate) fn raw(&mut self, arena: &Arena, item: &Item) -> Option<u32> {
+        if !self.keeps(arena, item) {
+            return None;
+        }
+        let row = self.row(arena, item);
+        self.cells.get(row).copied()
+    }
+
     fn keeps(&self, arena: &Arena, item: &Item) -> bool {
         item.id != Item::LIVE && arena.len() <= BUDGET && !self.plain
     }
@@ -273,7 +287,7 @@ impl Cache {
         self.outputs.push(Output {
             text,
             present,
-            candidates: [NONE; 2],
+            scanned: [NONE; 2],
             lowercase_of: None,
             first_step: NONE,
         });

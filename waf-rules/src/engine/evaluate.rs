@@ -1,8 +1,12 @@
 //! One phase: walks its rules in load order, runs chains, and follows skips and interventions.
 
-use super::link::run_link;
+use super::candidates::{prepare, prepare_all};
+use super::link::{run_link, set_variables};
 use super::log::report;
-use super::prefilter::{Side, group_may_match};
+use super::memory::Memory;
+use super::plan::Phase;
+use super::prefilter::Side;
+use super::quick::Quick;
 use super::report::{Disruption, Intervention};
 use super::rule::{Allow, Control, Disruptive, EngineMode, Next, Rule};
 use super::ruleset::{Entry, RuleSet};
@@ -17,13 +21,36 @@ pub(crate) fn run_phase(rules: &RuleSet, state: &mut State, phase: u8) {
     state.values.seal(&rules.selectors, &state.arena);
     state.cache.new_phase();
     state.side = Side::of_phase(phase);
-    let Some(program) = rules.phases.get(usize::from(phase).wrapping_sub(1)) else {
+    let program = rules.phases.get(usize::from(phase).wrapping_sub(1));
+    let (Some(program), Some(plan)) = (program, rules.plan.phase(phase)) else {
         return;
     };
+    if !state.cache.plain && !state.forgetful {
+        state.memory = Some(Memory::take(&rules.key, rules.plan.width));
+    }
+    run_program(rules, state, phase, program, plan);
+    if let Some(memory) = state.memory.take() {
+        memory.put();
+    }
+    if state.allowed == Some(Allow::Phase) {
+        state.allowed = None;
+    }
+}
+
+fn run_program(rules: &RuleSet, state: &mut State, phase: u8, program: &[Entry], plan: &Phase) {
+    prepare(rules, state, plan);
     let mut at = 0;
-    while let Some(entry) = program.get(at) {
-        at += 1;
-        if entry.group != Entry::ALWAYS && !group_may_match(rules, state, entry.group, entry.bit) {
+    while let Some(place) = state.candidates.next(at) {
+        if state.candidates.is_unseen(place) {
+            prepare_all(rules, state, plan);
+            continue;
+        }
+        let Some(entry) = program.get(place) else {
+            break;
+        };
+        at = place + 1;
+        let quick = entry.quick.filter(|_| state.may_go_quick(entry.rule));
+        if quick.is_some_and(|quick| !quick.holds(state)) {
             continue;
         }
         let Some(rule) = rules.rules.get(entry.rule as usize) else {
@@ -36,8 +63,13 @@ pub(crate) fn run_phase(rules: &RuleSet, state: &mut State, phase: u8) {
             });
             continue;
         }
+        if let Some(quick) = quick.filter(|quick| quick.silent) {
+            quick.hit(rules, state);
+            at = follow(rules, state, program, rule.next, at);
+            continue;
+        }
         state.running = entry.rule;
-        if !run_chain(rules, state, rule) {
+        if !run_chain(rules, state, rule, quick) {
             continue;
         }
         conclude(rules, state, rule);
@@ -48,22 +80,20 @@ pub(crate) fn run_phase(rules: &RuleSet, state: &mut State, phase: u8) {
         if state.engine == EngineMode::Off {
             break;
         }
-        let (next, cause) = match rule.next {
-            Next::Following => (at, Skip::Skip),
-            Next::Skip(count) => (at.saturating_add(count), Skip::Skip),
-            Next::Jump(target) => (at.max(target), Skip::SkipAfter),
-        };
-        passed_over(
-            rules,
-            state,
-            program.get(at..next.min(program.len())),
-            cause,
-        );
-        at = next;
+        at = follow(rules, state, program, rule.next, at);
     }
-    if state.allowed == Some(Allow::Phase) {
-        state.allowed = None;
-    }
+}
+
+/// Where evaluation goes on after a match, `at` being the place behind the rule.
+fn follow(rules: &RuleSet, state: &mut State, program: &[Entry], next: Next, at: usize) -> usize {
+    let (next, cause) = match next {
+        Next::Following => return at,
+        Next::Skip(count) => (at.saturating_add(count), Skip::Skip),
+        Next::Jump(target) => (at.max(target), Skip::SkipAfter),
+    };
+    let over = program.get(at..next.min(program.len()));
+    passed_over(rules, state, over, cause);
+    next
 }
 
 /// Notes the rules that are not asked.
@@ -91,13 +121,20 @@ fn skipped(state: &State, phase: u8) -> bool {
     phase < 5 && (state.intervention.is_some() || allowed)
 }
 
-/// True if every link matched.
-fn run_chain(rules: &RuleSet, state: &mut State, rule: &Rule) -> bool {
+/// True if every link matched; `quick` is the first one, if it is known that it does.
+fn run_chain(rules: &RuleSet, state: &mut State, rule: &Rule, quick: Option<Quick>) -> bool {
     state.previous.clear();
     state.added = 0;
     for (number, link) in rule.links.iter().enumerate() {
         state.current.clear();
-        let matched = run_link(rules, state, link);
+        let matched = match quick.filter(|_| number == 0) {
+            Some(quick) => {
+                quick.hit(rules, state);
+                set_variables(rules, state, &link.setvars);
+                true
+            }
+            None => run_link(rules, state, link),
+        };
         trace::note(state, || Event::Returned {
             rule_id: rule.id,
             matched,

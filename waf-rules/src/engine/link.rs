@@ -5,10 +5,10 @@
 
 use super::cache::Transformed;
 use super::prefilter::{output_may_match, resolve};
-use super::rule::{Change, Check, Link, SetVar, VarName};
+use super::rule::{Change, Check, Filter, Link, SetVar, VarName};
 use super::ruleset::RuleSet;
 use super::state::{Hit, State};
-use super::target::{Item, collect, picks};
+use super::target::{Item, TargetSet, collect, picks};
 use super::trace;
 use crate::operators::leading_number;
 
@@ -21,13 +21,27 @@ pub(crate) fn run_link(rules: &RuleSet, state: &mut State, link: &Link) -> bool 
     let Some(set) = rules.targets.get(link.targets as usize) else {
         return false;
     };
+    let Some(template) = &check.template else {
+        return ask(rules, state, link, check, check.argument.as_bytes(), set);
+    };
     let mut argument = std::mem::take(&mut state.argument);
     argument.clear();
-    match &check.template {
-        Some(template) => template.expand_value(rules, state, &mut argument),
-        None => argument.extend_from_slice(check.argument.as_bytes()),
-    }
-    trace::asked(rules, state, check, set, &argument);
+    template.expand_value(rules, state, &mut argument);
+    let matched = ask(rules, state, link, check, &argument, set);
+    state.argument = argument;
+    matched
+}
+
+/// Asks the operator about every value of `set`; true if it matched at least one.
+fn ask(
+    rules: &RuleSet,
+    state: &mut State,
+    link: &Link,
+    check: &Check,
+    argument: &[u8],
+    set: &TargetSet,
+) -> bool {
+    trace::asked(rules, state, check, set, argument);
     let before = state.current.len();
     if set.fixed {
         let (from, to) = resolve(rules, state, link.targets);
@@ -35,21 +49,32 @@ pub(crate) fn run_link(rules: &RuleSet, state: &mut State, link: &Link) -> bool 
             let Some(item) = state.cache.items.get(index as usize).copied() else {
                 break;
             };
-            test_item(rules, state, link, check, &argument, &item);
+            let Filter::Candidate(place) = link.filter else {
+                test_item(rules, state, link, check, argument, &item);
+                continue;
+            };
+            let (place, hits) = (place as usize, state.current.len());
+            if state.candidates.admits(item.id, place)
+                && test_item(rules, state, link, check, argument, &item)
+                && state.current.len() == hits
+            {
+                let memory = state.memory.as_mut();
+                state.candidates.rule_out(memory, item.id, place);
+            }
         }
     } else {
         let mut items = std::mem::take(&mut state.live_items);
         items.clear();
         collect(rules, state, set, &mut items);
         for item in &items {
-            test_item(rules, state, link, check, &argument, item);
+            test_item(rules, state, link, check, argument, item);
         }
         state.live_items = items;
     }
-    state.argument = argument;
     state.current.len() > before
 }
 
+/// False if the item is excluded and was not tested.
 fn test_item(
     rules: &RuleSet,
     state: &mut State,
@@ -57,14 +82,14 @@ fn test_item(
     check: &Check,
     argument: &[u8],
     item: &Item,
-) {
+) -> bool {
     if !state.exclusions.is_empty() && excluded(rules, state, item) {
-        return;
+        return false;
     }
     if let Some(profile) = &state.profile
         && profile.withholds(state.running, item, state.arena.get(item.name))
     {
-        return;
+        return false;
     }
     if link.multi_match {
         let stages = state
@@ -84,6 +109,7 @@ fn test_item(
             state.arena.truncate(kept);
         }
     }
+    true
 }
 
 fn test_text(
@@ -95,9 +121,9 @@ fn test_text(
     item: &Item,
     transformed: Transformed,
 ) {
-    if let Some(filter) = link.filter {
+    if let Filter::Side(filter) = link.filter {
         let side = state.side;
-        if !output_may_match(rules, &state.cache, side, transformed.output, filter.bit) {
+        if !output_may_match(rules, &state.cache, side, transformed.output, filter) {
             return;
         }
     }
@@ -165,7 +191,8 @@ fn excluded(rules: &RuleSet, state: &State, item: &Item) -> bool {
     })
 }
 
-fn set_variables(rules: &RuleSet, state: &mut State, setvars: &[SetVar]) {
+/// Runs every `setvar` of a link.
+pub(crate) fn set_variables(rules: &RuleSet, state: &mut State, setvars: &[SetVar]) {
     for setvar in setvars {
         set_variable(rules, state, setvar);
     }
@@ -184,19 +211,26 @@ fn set_variable(rules: &RuleSet, state: &mut State, setvar: &SetVar) {
     };
     let value = match &setvar.change {
         Change::Remove => None,
-        Change::Set(template) => {
-            template.expand_value(rules, state, &mut text);
-            Some(state.arena.push(&text))
-        }
+        Change::Set(template) => Some(match template.literal() {
+            Some(literal) => state.arena.push(literal),
+            None => {
+                template.expand_value(rules, state, &mut text);
+                state.arena.push(&text)
+            }
+        }),
         Change::Add(template) | Change::Subtract(template) => {
-            template.expand_value(rules, state, &mut text);
-            let by = leading_number(&text);
+            let by = if let Some(slot) = template.slot() {
+                state.tx.get(slot).map_or(0, |set| set.number)
+            } else {
+                template.expand_value(rules, state, &mut text);
+                leading_number(&text)
+            };
             let old = match (&setvar.name, &built) {
                 (VarName::Known { slot, .. }, _) => state.tx.get(*slot),
                 (_, Some(name)) => state.tx.find(&rules.tx_names, name),
                 _ => None,
             };
-            let old = old.map_or(0, |old| leading_number(state.arena.get(old.value)));
+            let old = old.map_or(0, |old| old.number);
             let new = if matches!(setvar.change, Change::Add(_)) {
                 old.saturating_add(by)
             } else {

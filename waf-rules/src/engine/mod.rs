@@ -6,13 +6,17 @@
 mod arena;
 mod bits;
 mod cache;
+mod candidates;
 mod evaluate;
 mod link;
 mod literals;
 mod live;
 mod log;
+mod memory;
+mod plan;
 mod prefilter;
 mod profile;
+mod quick;
 mod report;
 mod rule;
 mod ruleset;
@@ -29,8 +33,11 @@ pub(crate) use bits::Bits;
 pub(crate) use cache::Pipeline;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use literals::Literals;
-pub(crate) use prefilter::{Group, Scanner, Side};
+pub(crate) use memory::Key;
+pub(crate) use plan::{Plan, is_candidate};
+pub(crate) use prefilter::{Scanner, Side};
 pub use profile::{Choice, Chosen, Profile, ProfileError};
+pub(crate) use quick::Quick;
 pub use report::{Disruption, Intervention, Match, Outcome, Step};
 pub(crate) use rule::{
     Allow, Change, Check, Control, Disruptive, EngineMode, Exclusion, Filter, Link, Meta, Next,

@@ -251,6 +251,11 @@ impl Profile {
         }
     }
 
+    /// True if there is a value that rule number `rule` does not look at.
+    pub(crate) fn withholds_any(&self, rule: u32) -> bool {
+        self.withheld_from.contains(rule as usize)
+    }
+
     /// True if rule number `rule` does not look at `item`, whose name is `name`.
     pub(crate) fn withholds(&self, rule: u32, item: &Item, name: &[u8]) -> bool {
         self.withheld_from.contains(rule as usize)

@@ -54,17 +54,19 @@ pub(crate) struct Link {
     pub(crate) setvars: Box<[SetVar]>,
     /// Run once, when the whole chain has matched.
     pub(crate) controls: Box<[Control]>,
-    /// The link's place in the prefilter, if it has one.
-    pub(crate) filter: Option<Filter>,
+    /// Who may say that the link need not be asked.
+    pub(crate) filter: Filter,
 }
 
-/// Where the prefilter keeps its answers about a link.
+/// Where it is known on which values a link cannot match.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Filter {
-    /// Number of the (target set, pipeline) pair.
-    pub(crate) group: u32,
-    /// Bit within the group's candidates.
-    pub(crate) bit: u32,
+pub(crate) enum Filter {
+    /// Nowhere.
+    None,
+    /// The candidates of the phase know the rule, whose first link this is, by its place.
+    Candidate(u32),
+    /// A filter of the phase's side.
+    Side(u32),
 }
 
 /// An operator with its argument.

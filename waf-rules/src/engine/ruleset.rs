@@ -4,7 +4,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::cache::Pipeline;
-use super::prefilter::{Group, Scanner};
+use super::evaluate::run_phase;
+use super::memory::Key;
+use super::plan::Plan;
+use super::prefilter::Scanner;
+use super::quick::Quick;
 use super::rule::{EngineMode, Exclusion, Rule};
 use super::selector::Selectors;
 use super::state::State;
@@ -14,6 +18,7 @@ use super::tx::{Slot, TxNames};
 use crate::body::json::Naming;
 use crate::body::nested::Kinds;
 use crate::operators::leading_number;
+use crate::variables::fill_defaults;
 
 /// Compiled rules; shared by all transactions.
 #[derive(Debug, Default)]
@@ -22,29 +27,24 @@ pub struct RuleSet {
     pub(crate) rules: Vec<Rule>,
     /// The rules of each phase in load order.
     pub(crate) phases: [Vec<Entry>; 5],
+    pub(crate) plan: Plan,
     pub(crate) selectors: Selectors,
     pub(crate) tx_names: TxNames,
     /// Number 0 is the empty pipeline.
     pub(crate) pipelines: Vec<Pipeline>,
     pub(crate) targets: Vec<TargetSet>,
-    pub(crate) groups: Vec<Group>,
     pub(crate) scanners: [Scanner; 2],
     pub(crate) exclusions: Vec<Exclusion>,
     pub(crate) scores: Scores,
+    pub(crate) key: Key,
 }
 
 /// A rule's place in the program of its phase.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Entry {
     pub(crate) rule: u32,
-    /// Prefilter of the first link: group and bit; no group: always run.
-    pub(crate) group: u32,
-    pub(crate) bit: u32,
-}
-
-impl Entry {
-    /// Group of an entry without a prefilter.
-    pub(crate) const ALWAYS: u32 = u32::MAX;
+    /// What has to hold for the rule to be worth running.
+    pub(crate) quick: Option<Quick>,
 }
 
 /// Where the rules keep their anomaly scores, best first.
@@ -135,6 +135,16 @@ impl RuleSet {
         now: SystemTime,
     ) -> Transaction {
         Transaction::new(Arc::clone(self), None, origin, unique_id, now)
+    }
+
+    /// Finds out what the rules themselves set in phase 1, for the guards to expect: a request
+    /// without anything in it is run once. What is expected wrongly costs time and nothing else.
+    pub(crate) fn foresee(&mut self) {
+        let mut state = State::new(self, None, SystemTime::UNIX_EPOCH);
+        fill_defaults(&mut state);
+        run_phase(self, &mut state, 1);
+        self.plan
+            .expect(|quick| state.tx.get(quick.slot).map(|value| value.number));
     }
 
     /// How many rules there are; a chain counts as one.

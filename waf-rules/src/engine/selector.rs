@@ -13,8 +13,8 @@ use crate::variables::Variable;
 pub(crate) enum Selector {
     /// The whole name.
     Key(Box<[u8]>),
-    /// A search in the name.
-    Regex(Pattern),
+    /// A search in the name; also what it starts with, if the pattern is `^` and a word.
+    Regex(Pattern, Option<Box<[u8]>>),
     /// This name, and the names of everything below it in a document: `json.user` for
     /// `json.user.*`, which means `json.user`, `json.user.name` and `json.user[0].name`.
     Subtree(Box<[u8]>),
@@ -24,7 +24,7 @@ impl Selector {
     /// Compiles a selector as written.
     pub(crate) fn read(text: &SelectorText) -> Result<Self, String> {
         Ok(match text {
-            SelectorText::Regex(pattern) => Self::Regex(Pattern::caseless(pattern)?),
+            SelectorText::Regex(pattern) => Self::search(pattern)?,
             SelectorText::Key(key) => {
                 match key.strip_suffix(".*").filter(|root| !root.is_empty()) {
                     Some(root) => Self::Subtree(root.as_bytes().into()),
@@ -34,10 +34,24 @@ impl Selector {
         })
     }
 
+    /// Compiles a search.
+    pub(crate) fn search(pattern: &str) -> Result<Self, String> {
+        let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let start = pattern
+            .strip_prefix('^')
+            .filter(|start| start.bytes().all(word))
+            .map(|start| start.as_bytes().into());
+        Ok(Self::Regex(Pattern::caseless(pattern)?, start))
+    }
+
     pub(crate) fn matches(&self, name: &[u8]) -> bool {
         match self {
             Self::Key(key) => key.eq_ignore_ascii_case(name),
-            Self::Regex(pattern) => pattern.is_match(name),
+            // A later line has a start too.
+            Self::Regex(_, Some(start)) if !name.contains(&b'\n') => name
+                .get(..start.len())
+                .is_some_and(|name| name.eq_ignore_ascii_case(start)),
+            Self::Regex(pattern, _) => pattern.is_match(name),
             Self::Subtree(root) => {
                 name.split_at_checked(root.len())
                     .is_some_and(|(start, rest)| {
@@ -83,7 +97,7 @@ impl Selectors {
     pub(crate) fn key(&self, variable: Variable, number: u32) -> &[u8] {
         match self.of(variable).get(number as usize) {
             Some(Selector::Key(key)) => key,
-            Some(Selector::Regex(_) | Selector::Subtree(_)) | None => &[],
+            Some(Selector::Regex(..) | Selector::Subtree(_)) | None => &[],
         }
     }
 

@@ -6,6 +6,8 @@ use std::time::SystemTime;
 use super::arena::{Arena, Text};
 use super::bits::Bits;
 use super::cache::Cache;
+use super::candidates::Candidates;
+use super::memory::Memory;
 use super::prefilter::Side;
 use super::profile::Profile;
 use super::report::{Intervention, Match};
@@ -46,6 +48,11 @@ pub(crate) struct State {
     pub(crate) values: Values,
     pub(crate) tx: Tx,
     pub(crate) cache: Cache,
+    pub(crate) candidates: Candidates,
+    /// Lent by the thread while a phase runs.
+    pub(crate) memory: Option<Memory>,
+    /// Look at every value as if it were the first of its kind.
+    pub(crate) forgetful: bool,
     pub(crate) now: SystemTime,
 
     pub(crate) side: Side,
@@ -111,6 +118,9 @@ impl State {
             values: Values::default(),
             tx,
             cache: Cache::new(rules),
+            candidates: Candidates::default(),
+            memory: None,
+            forgetful: false,
             now,
             side: Side::Request,
             running: 0,
@@ -144,6 +154,15 @@ impl State {
             expansion: Vec::new(),
             argument: Vec::new(),
         }
+    }
+
+    /// True if no value is kept from `rule`, so that a comparison may be answered without looking
+    /// for exclusions.
+    pub(crate) fn may_go_quick(&self, rule: u32) -> bool {
+        let withheld = |profile: &Arc<Profile>| profile.withholds_any(rule);
+        !self.cache.plain
+            && self.exclusions.is_empty()
+            && !self.profile.as_ref().is_some_and(withheld)
     }
 
     /// Notes that something was left out of inspection: the transaction is refused for it.

@@ -6,6 +6,7 @@
 use super::ruleset::RuleSet;
 use super::state::State;
 use super::target::{Item, Pick};
+use super::tx::Slot;
 use crate::variables::{Origin, Variable};
 
 /// Longest expansion that is kept for a rule to look at.
@@ -41,6 +42,19 @@ impl Template {
         self.pieces.iter().any(
             |piece| matches!(piece, Piece::Macro { variable: named, .. } if *named == variable),
         )
+    }
+
+    /// The variable whose value it is, if it is nothing but that of one `TX` variable.
+    pub(crate) fn slot(&self) -> Option<Slot> {
+        match &*self.pieces {
+            [
+                Piece::Macro {
+                    variable: Variable::Tx,
+                    pick: Pick::Slot(slot),
+                },
+            ] => Some(*slot),
+            _ => None,
+        }
     }
 
     /// Appends the expansion for a rule to look at; one over [`VALUE_LIMIT`] is an overflow.

@@ -136,7 +136,7 @@ fn written(rules: &RuleSet, target: &Target) -> String {
         Pick::Selector(number) => rules.selectors.of(target.variable).get(number as usize),
     };
     let key: &[u8] = match selector {
-        Some(Selector::Regex(pattern)) => return format!("{name}:/{}/", pattern.text()),
+        Some(Selector::Regex(pattern, _)) => return format!("{name}:/{}/", pattern.text()),
         Some(Selector::Key(key) | Selector::Subtree(key)) => key,
         None => &[],
     };

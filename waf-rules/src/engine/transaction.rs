@@ -79,11 +79,28 @@ impl Transaction {
         self.state.cache.plain = true;
     }
 
+    /// Looks at every value as if none had been seen before: for measurements.
+    pub fn forget(&mut self) {
+        self.state.forgetful = true;
+    }
+
     /// Evaluates every rule on every value, without caches and prefilters: slow, and the measure of
     /// what they may change (nothing).
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn plainly(&mut self) {
         self.state.cache.plain = true;
+    }
+
+    /// What is set in `TX` and was matched last.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn variables(&self) -> Vec<String> {
+        let state = &self.state;
+        let text = |text| String::from_utf8_lossy(state.arena.get(text)).into_owned();
+        let last = state.last.map(|hit| (hit.name, hit.value));
+        let tx = state.tx.iter().map(|set| (set.name, set.value));
+        tx.chain(last)
+            .map(|(name, value)| format!("{}={}", text(name), text(value)))
+            .collect()
     }
 
     /// Phase 1.

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use super::arena::{Arena, Text};
+use crate::operators::leading_number;
 
 /// Most names a transaction may invent at run time.
 const INVENTED: usize = 16_384;
@@ -71,6 +72,8 @@ impl TxNames {
 pub(crate) struct TxValue {
     pub(crate) name: Text,
     pub(crate) value: Text,
+    /// The number that the value starts with, or zero.
+    pub(crate) number: i64,
     /// Rules cannot change it.
     pinned: bool,
 }
@@ -120,6 +123,7 @@ impl Tx {
             *entry = value.map(|value| TxValue {
                 name: entry.map_or_else(|| arena.push(name), |old| old.name),
                 value,
+                number: leading_number(arena.get(value)),
                 pinned: false,
             });
         }
@@ -131,6 +135,7 @@ impl Tx {
             *entry = Some(TxValue {
                 name: arena.push(name),
                 value: arena.push(value),
+                number: leading_number(value),
                 pinned: true,
             });
         }
@@ -164,6 +169,7 @@ impl Tx {
             *entry = value.map(|value| TxValue {
                 name: arena.push(name),
                 value,
+                number: leading_number(arena.get(value)),
                 pinned: false,
             });
         }

@@ -78,6 +78,30 @@ impl Values {
         }
     }
 
+    /// How many values there are; their numbers are below.
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// The value with this number.
+    pub(crate) fn get(&self, id: u32) -> Option<&Value> {
+        self.list.get(id as usize)
+    }
+
+    /// The numbers of the members of `variable`, which is no union: first, past the last.
+    pub(crate) fn range(&self, variable: Variable) -> (u32, u32) {
+        self.ranges
+            .get(variable.index())
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// The first `words` words of the selectors that mean this value.
+    pub(crate) fn marks(&self, value: &Value, words: usize) -> &[u64] {
+        let start = value.marks as usize;
+        self.marks.get(start..start + words).unwrap_or(&[])
+    }
+
     /// Compares every new value with the selectors of its collection.
     pub(crate) fn seal(&mut self, selectors: &Selectors, arena: &Arena) {
         for (value, owner) in self.list.iter_mut().zip(&self.owners) {

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use crate::body::{cookies as cookie, graphql as gql, json as js, multipart as mp, uri as target};
 use crate::body::{urlencoded as form, xml as markup};
-use crate::{Loader, Origin, Outcome, RequestLine, RuleSet};
+use crate::{Loader, Origin, RequestLine, RuleSet, Transaction};
 
 /// What [`json`] made of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,11 +212,16 @@ pub fn transaction(data: &[u8]) {
     }
 }
 
-/// Caches and prefilters must not change a thing.
+/// Caches, prefilters and what is remembered of values must not change a thing.
 pub(crate) fn fast_and_plain_agree(rules: &Arc<RuleSet>, data: &[u8]) {
-    let fast = run(rules, data, false);
-    let plain = run(rules, data, true);
-    assert_eq!(fast, plain, "a cache or a prefilter changed the verdict");
+    let plain = run(rules, data, Transaction::plainly);
+    let fresh = run(rules, data, Transaction::forget);
+    assert_eq!(fresh, plain, "a cache or a prefilter changed the verdict");
+    // A value is remembered when it is seen the second time, and recalled the third.
+    for time in 1..=3 {
+        let warm = run(rules, data, |_| {});
+        assert_eq!(warm, plain, "a remembered value changed verdict {time}");
+    }
 }
 
 /// Touches every collection the parsers fill, with the operators that have fast paths.
@@ -246,7 +251,7 @@ static BASELINE: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
     Arc::new(loaded.expect("the baseline loads").rules)
 });
 
-fn run(rules: &Arc<RuleSet>, data: &[u8], plain: bool) -> Vec<String> {
+fn run(rules: &Arc<RuleSet>, data: &[u8], set: impl Fn(&mut Transaction)) -> Vec<String> {
     let (line, mut rest) = split_line(data);
     let mut words = line.splitn(2, |byte| *byte == b' ');
     let line = RequestLine {
@@ -269,15 +274,27 @@ fn run(rules: &Arc<RuleSet>, data: &[u8], plain: bool) -> Vec<String> {
         server: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
     };
     let mut transaction = rules.begin(origin, "fuzz", SystemTime::UNIX_EPOCH);
-    if plain {
-        transaction.plainly();
-    }
+    set(&mut transaction);
     let refused = transaction
         .request_headers(line, headers.into_iter())
         .is_some()
         || transaction.request_body(rest, true).is_some();
-    let Outcome { matches, .. } = transaction.finish();
-    let mut seen: Vec<String> = matches.iter().map(|hit| format!("{hit:?}")).collect();
+    let answer: [(&[u8], &[u8]); 1] = [(b"Content-Type", b"text/html")];
+    if !refused {
+        transaction.response_headers(200, "HTTP/1.1", answer.into_iter());
+        transaction.response_body(b"", true);
+    }
+    let outcome = transaction.finish();
+    let mut seen: Vec<String> = outcome
+        .matches
+        .iter()
+        .map(|hit| format!("{hit:?}"))
+        .collect();
+    seen.extend(transaction.variables());
+    seen.push(format!(
+        "{:?}",
+        (outcome.inbound_score, outcome.outbound_score)
+    ));
     seen.push(refused.to_string());
     seen
 }
@@ -321,7 +338,7 @@ mod tests {
 
     #[test]
     fn the_rules_of_the_transaction_target_are_not_idle() {
-        let judged = |data: &[u8]| run(&RULE_SET, data, false).pop();
+        let judged = |data: &[u8]| run(&RULE_SET, data, |_| {}).pop();
         let refused = Some("true".to_owned());
         let passed = Some("false".to_owned());
         assert_eq!(judged(b"GET /a?q=%3Cscript%3E\nHost: h\n\n"), refused);

@@ -15,11 +15,10 @@ mod validate;
 mod verify;
 
 pub(crate) use self::captures::Captures;
-pub(crate) use self::number::leading_number;
+pub(crate) use self::number::{Number, leading_number};
 pub(crate) use self::prefilter::Prefilter;
 
 use self::ip_match::IpMatch;
-use self::number::Number;
 use self::phrases::Phrases;
 use self::rx::Rx;
 use self::text::Text;
@@ -151,6 +150,35 @@ impl Operator {
                 bad.copied().into_iter().collect()
             }
             _ => value.to_vec(),
+        }
+    }
+
+    /// The comparison, if it is one of numbers.
+    pub(crate) fn number(&self) -> Option<Number> {
+        match &self.kind {
+            Kind::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// True if the answer depends on the value and the literal argument alone, so that it can be
+    /// remembered. An operator that asks anything else, or leaves a trace without matching, is not.
+    pub(crate) fn is_pure(&self) -> bool {
+        match &self.kind {
+            Kind::DetectSqli
+            | Kind::DetectXss
+            | Kind::IpMatch(_)
+            | Kind::NoMatch
+            | Kind::Number(_)
+            | Kind::Phrases(_)
+            | Kind::Rx(_)
+            | Kind::RxGlobal(_)
+            | Kind::Text(_)
+            | Kind::UnconditionalMatch
+            | Kind::ValidateByteRange(_)
+            | Kind::ValidateUrlEncoding
+            | Kind::ValidateUtf8Encoding
+            | Kind::Verify(_) => !self.takes_macro(),
         }
     }
 

@@ -3,8 +3,9 @@
 //! Leading white space and a sign are read, then digits; what follows is ignored, and text without a
 //! number counts as zero. Numbers beyond 64 bits saturate, so no length of digits wraps round.
 
+/// Which comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Number {
+pub(crate) enum Number {
     Eq,
     Ge,
     Gt,
@@ -14,7 +15,11 @@ pub(super) enum Number {
 
 impl Number {
     pub(super) fn matches(self, value: &[u8], argument: &[u8]) -> bool {
-        let (value, argument) = (leading_number(value), leading_number(argument));
+        self.compare(leading_number(value), leading_number(argument))
+    }
+
+    /// True if `value` stands to `argument` as the operator asks.
+    pub(crate) fn compare(self, value: i64, argument: i64) -> bool {
         match self {
             Self::Eq => value == argument,
             Self::Ge => value >= argument,

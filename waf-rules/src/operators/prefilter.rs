@@ -20,6 +20,11 @@ pub(crate) struct Prefilter {
 }
 
 impl Prefilter {
+    /// Nothing is known.
+    pub(crate) fn nothing() -> Self {
+        Self::of_length(0)
+    }
+
     /// A match has at least this length and nothing else is known.
     pub(super) fn of_length(min_len: usize) -> Self {
         Self {
