@@ -10,7 +10,7 @@ use super::reader::Reader;
 use super::selection::Selection;
 use crate::engine::{
     Bits, Control, Disruptive, Entry, Exclude, Exclusion, Filter, Group, Link, Meta, Next, Pick,
-    Pipeline, Rule, RuleSet, Scanner, Scores, Side, Target, TargetSet,
+    Pipeline, Rule, RuleSet, Scanner, Scores, Settings, Side, Target, TargetSet,
 };
 use crate::operators::Prefilter;
 use crate::syntax::{Flaw, Problem};
@@ -35,7 +35,10 @@ pub(crate) fn finish(mut reader: Reader) -> Result<Loaded, Vec<Problem>> {
     let [request, response] = &builder.filters;
     Ok(Loaded {
         rules: RuleSet {
-            settings: reader.settings,
+            settings: Settings {
+                xml_paths: reader.names.paths,
+                ..reader.settings
+            },
             phases,
             rules,
             selectors: reader.names.selectors,

@@ -8,11 +8,13 @@ use crate::regex::Pattern;
 use crate::syntax::SelectorText;
 use crate::variables::Variable;
 
-/// What a selector asks of a member's name. All forms ignore the case of ASCII letters.
+/// What a selector asks of a member's name. All forms but a path ignore the case of ASCII letters.
 #[derive(Debug)]
 pub(crate) enum Selector {
     /// The whole name.
     Key(Box<[u8]>),
+    /// The whole name, letter by letter: the XPath whose values bear it.
+    Path(Box<[u8]>),
     /// A search in the name.
     Regex(Pattern),
     /// This name, and the names of everything below it in a document: `json.user` for
@@ -37,6 +39,7 @@ impl Selector {
     pub(crate) fn matches(&self, name: &[u8]) -> bool {
         match self {
             Self::Key(key) => key.eq_ignore_ascii_case(name),
+            Self::Path(path) => **path == *name,
             Self::Regex(pattern) => pattern.is_match(name),
             Self::Subtree(root) => {
                 name.split_at_checked(root.len())
