@@ -85,7 +85,7 @@ impl Selectors {
     /// The key that selector `number` of `variable` is; none where it is another kind.
     pub(crate) fn key(&self, variable: Variable, number: u32) -> &[u8] {
         match self.of(variable).get(number as usize) {
-            Some(Selector::Key(key)) => key,
+            Some(Selector::Key(key) | Selector::Path(key)) => key,
             Some(Selector::Regex(_) | Selector::Subtree(_)) | None => &[],
         }
     }

@@ -90,6 +90,9 @@ impl<'h> Parameter<'h> {
             let after = after
                 .strip_prefix(b"\"")
                 .ok_or("Multipart: Invalid boundary in C-T (quote)")?;
+            if !matches!(after, [] | [b';' | b' ' | b'\t', ..]) {
+                return Err("Multipart: Invalid boundary in C-T (characters)");
+            }
             (value, after, true)
         } else {
             let ends = |byte| matches!(byte, b';' | b' ' | b'\t');
