@@ -105,3 +105,43 @@ fn more_nested_values_than_arguments_may_be_are_an_error() {
     assert_eq!(matched(rules, "/", FORM, &bomb), [10]);
     assert!(matched(rules, "/", FORM, "a=[1,2,3]").is_empty());
 }
+
+#[test]
+fn rules_name_nodes_of_xml_by_path() {
+    let rules = "SecRule XML:/s:Envelope/s:Body//item[@id='2'] \"@rx evil\" \
+          \"id:10,phase:2,pass,xmlns:s=http://schemas.xmlsoap.org/soap/envelope/\"\n\
+        SecRule XML://item/@id \"@streq 1\" \"id:11,phase:2,pass\"\n\
+        SecRule &XML://item \"@eq 2\" \"id:12,phase:2,pass\"\n\
+        SecRule REQUEST_XML:/* \"@rx evil\" \"id:13,phase:2,pass\"\n\
+        SecRule XML://Item \"@rx .\" \"id:14,phase:2,pass\"\n\
+        SecRule XML|!XML:/*|!XML://@* \"@rx evil\" \"id:15,phase:2,pass,msg:'%{MATCHED_VAR_NAME}'\"";
+    let soap = |first: &str, second: &str| {
+        format!(
+            "<x:Envelope xmlns:x='http://schemas.xmlsoap.org/soap/envelope/'><x:Body>\
+             <item id='1'>{first}</item><item id='2'>{second}</item></x:Body></x:Envelope>"
+        )
+    };
+    let ask = |body: &str| matched(rules, "/", "text/xml", body);
+    assert_eq!(ask(&soap("fine", "evil")), [10, 11, 12, 13, 15]);
+    assert_eq!(ask(&soap("evil", "fine")), [11, 12, 13, 15]);
+    assert_eq!(ask(&soap("fine", "fine")), [11, 12]);
+    assert_eq!(ask("<item id='1'>evil</item>"), [11, 13, 15]);
+}
+
+#[test]
+fn a_path_that_is_not_served_is_refused_by_name() {
+    for (rule, named) in [
+        (
+            "SecRule XML:/a/parent::b x \"id:10,phase:2,pass\"",
+            "`parent::`",
+        ),
+        ("SecRule XML:/p:a x \"id:10,phase:2,pass\"", "prefix `p`"),
+        (
+            "SecRule XML:/a x \"id:10,phase:2,pass,xmlns:p\"",
+            "prefix=namespace",
+        ),
+    ] {
+        let problems = Loader::new().text("test", rule).load().unwrap_err();
+        assert!(problems[0].message.contains(named), "{problems:#?}");
+    }
+}

@@ -86,7 +86,7 @@ actions! {
     "t" Transformation Runs;
     "tag" Tag Runs;
     "ver" Ver Runs;
-    "xmlns" XmlNs Ignored("only XML:/* and XML://@* are served, which need no prefixes");
+    "xmlns" XmlNs Runs;
 }
 
 impl Action {

@@ -123,6 +123,8 @@ pub(crate) struct Flags {
     pub(crate) file_limit_exceeded: bool,
     /// DH: a part with two headers of one name.
     pub(crate) duplicate_part_header: bool,
+    /// The boundary parameter is missing or cannot be relied on.
+    pub(crate) boundary_invalid: bool,
     /// Both kinds of line ends.
     pub(crate) crlf_lf_lines: bool,
     /// Lines that begin with `--` and are no boundary: 1 if the last boundary is missing too, 2 if not.
@@ -130,9 +132,10 @@ pub(crate) struct Flags {
 }
 
 impl Flags {
-    /// `MULTIPART_STRICT_ERROR`: any flag but `CRLF_LF_LINES` and `UNMATCHED_BOUNDARY`.
+    /// `MULTIPART_STRICT_ERROR`: any flag, or a boundary that is none, but `CRLF_LF_LINES` and `UNMATCHED_BOUNDARY`.
     pub(crate) const fn strict_error(self) -> bool {
-        self.data_before
+        self.boundary_invalid
+            || self.data_before
             || self.data_after
             || self.boundary_quoted
             || self.boundary_whitespace
@@ -158,7 +161,10 @@ pub(crate) fn parse<'a>(content_type: &[u8], body: &'a [u8], limits: Limits) -> 
                 name: Cow::Borrowed(b""),
                 value: body,
             }],
-            flags,
+            flags: Flags {
+                boundary_invalid: true,
+                ..flags
+            },
             error: Some(BodyError::new(0, reason)),
             ..Multipart::default()
         },

@@ -1,4 +1,5 @@
-//! XML bodies (XML 1.0, fifth edition) as the two values rules ask for: `XML:/*` and `XML://@*`.
+//! XML bodies (XML 1.0, fifth edition) as the two values most rules ask for, `XML:/*` and `XML://@*`, and as
+//! the nodes that other paths mean ([`xpath`]); only for those is a tree kept.
 //!
 //! No entity is ever declared, expanded or fetched: only the five predefined ones and character
 //! references are read. A reference to any other entity, and a DTD with an internal subset (where
@@ -22,6 +23,12 @@ use quick_xml::events::{BytesStart, Event};
 
 use super::BodyError;
 
+mod tree;
+mod xpath;
+
+use tree::Tree;
+pub(crate) use xpath::XPath;
+
 /// What bounds the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
@@ -31,6 +38,9 @@ pub(crate) struct Limits {
     pub(crate) attributes: usize,
     /// Attributes of one element; finding duplicates costs its square.
     pub(crate) element_attributes: usize,
+    /// Nodes that all paths mean together, and bytes of their text: nodes inside each other repeat theirs.
+    pub(crate) path_values: usize,
+    pub(crate) path_bytes: usize,
 }
 
 impl Default for Limits {
@@ -39,6 +49,8 @@ impl Default for Limits {
             depth: 256,
             attributes: 20_000,
             element_attributes: 256,
+            path_values: 20_000,
+            path_bytes: 8 << 20,
         }
     }
 }
@@ -50,12 +62,14 @@ pub(crate) struct Xml {
     pub(crate) text: Vec<u8>,
     /// `XML://@*`: one value an attribute, in document order.
     pub(crate) attributes: Vec<Vec<u8>>,
+    /// Number of a path and the text of a node it means, path by path in document order.
+    pub(crate) found: Vec<(usize, Vec<u8>)>,
     /// The document is not well-formed, or is refused.
     pub(crate) error: Option<BodyError>,
 }
 
-/// Reads a document.
-pub(crate) fn parse(body: &[u8], limits: Limits) -> Xml {
+/// Reads a document; `paths` are what rules ask for beyond its text and attributes.
+pub(crate) fn parse(body: &[u8], limits: Limits, paths: &[XPath]) -> Xml {
     let mut xml = Xml::default();
     let (document, mut error) = decode(body);
     let mut walk = Walk {
@@ -65,8 +79,15 @@ pub(crate) fn parse(body: &[u8], limits: Limits) -> Xml {
         depth: 0,
         root: Root::Before,
         doctype: false,
+        tree: (!paths.is_empty()).then(Tree::new),
     };
-    if let Err(found) = walk.document() {
+    let outcome = walk.document();
+    let tree = walk.tree.take();
+    if let Some(mut tree) = tree {
+        tree.complete(&xml.text);
+        error = error.or(select(&tree, paths, limits, &mut xml.found));
+    }
+    if let Err(found) = outcome {
         let rest = document.as_bytes().get(found.offset..).unwrap_or_default();
         xml.text.extend_from_slice(rest);
         // Where only the encoding broke, the walk just ran into the end it left.
@@ -83,6 +104,31 @@ pub(crate) fn parse(body: &[u8], limits: Limits) -> Xml {
     xml
 }
 
+/// Finds what every path means; an error if that is more than the limits allow.
+fn select(
+    tree: &Tree,
+    paths: &[XPath],
+    limits: Limits,
+    found: &mut Vec<(usize, Vec<u8>)>,
+) -> Option<BodyError> {
+    let mut bytes = 0;
+    let mut error = None;
+    for (number, path) in paths.iter().enumerate() {
+        path.select(tree, &mut |text| {
+            bytes += text.len();
+            if found.len() >= limits.path_values {
+                error = Some(BodyError::new(0, "too many XPath values"));
+            } else if bytes > limits.path_bytes {
+                error = Some(BodyError::new(0, "too much text for XPath"));
+            } else {
+                found.push((number, text.to_vec()));
+            }
+            error.is_none()
+        });
+    }
+    error
+}
+
 struct Walk<'a, 'x> {
     document: &'a str,
     limits: Limits,
@@ -90,6 +136,7 @@ struct Walk<'a, 'x> {
     depth: usize,
     root: Root,
     doctype: bool,
+    tree: Option<Tree>,
 }
 
 /// Where the reader stands, as seen from the root element.
@@ -135,17 +182,19 @@ impl Walk<'_, '_> {
             }
             Event::Empty(element) => {
                 self.open(element)?;
+                self.close();
                 self.leave();
                 Ok(())
             }
             Event::End(_) => {
                 self.depth = self.depth.saturating_sub(1);
+                self.close();
                 self.leave();
                 Ok(())
             }
             Event::Text(text) => self.characters(text),
             Event::CData(text) if self.root == Root::Inside => {
-                self.xml.text.extend_from_slice(text.as_bytes());
+                self.text(text.as_bytes(), false);
                 Ok(())
             }
             Event::CData(_) => Err("XML text outside the root"),
@@ -153,13 +202,42 @@ impl Walk<'_, '_> {
                 if self.root != Root::Inside {
                     return Err("XML text outside the root");
                 }
-                push(&mut self.xml.text, reference(name)?);
+                let character = reference(name)?;
+                self.text(character.encode_utf8(&mut [0; 4]).as_bytes(), true);
                 Ok(())
             }
             Event::DocType(content) => self.doctype(content),
-            Event::PI(content) => self.attribute(content.as_bytes().to_vec()),
+            Event::PI(content) => {
+                self.interrupt();
+                self.attribute(content.as_bytes().to_vec())
+            }
             Event::Decl(_) if start > 0 => Err("XML declaration is not at the start"),
-            Event::Decl(_) | Event::Comment(_) | Event::Eof => Ok(()),
+            Event::Comment(_) => {
+                self.interrupt();
+                Ok(())
+            }
+            Event::Decl(_) | Event::Eof => Ok(()),
+        }
+    }
+
+    /// Adds to the text; `joins` if it may go on with the text node before it.
+    fn text(&mut self, text: &[u8], joins: bool) {
+        let start = self.xml.text.len();
+        self.xml.text.extend_from_slice(text);
+        if let Some(tree) = &mut self.tree {
+            tree.characters(start..self.xml.text.len(), joins);
+        }
+    }
+
+    fn interrupt(&mut self) {
+        if let Some(tree) = &mut self.tree {
+            tree.interrupt();
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(tree) = &mut self.tree {
+            tree.end(self.xml.text.len());
         }
     }
 
@@ -174,6 +252,8 @@ impl Walk<'_, '_> {
         if !is_name(element.name().as_ref()) {
             return Err("malformed XML element name");
         }
+        let first = self.xml.attributes.len();
+        let mut names = Vec::new();
         for (index, attribute) in element.attributes().enumerate() {
             if index >= self.limits.element_attributes {
                 return Err("too many XML attributes on one element");
@@ -184,6 +264,16 @@ impl Walk<'_, '_> {
                 return Err("malformed XML attribute name");
             }
             self.attribute(attribute_value(&attribute.value)?)?;
+            if self.tree.is_some() {
+                names.push(name.to_owned());
+            }
+        }
+        if let Some(tree) = &mut self.tree {
+            let values = self.xml.attributes.iter().skip(first);
+            let values = values.map(Vec::as_slice);
+            let names = names.iter().map(String::as_str);
+            let attributes: Vec<_> = names.zip(values).collect();
+            tree.begin(element.name().as_ref(), &attributes, self.xml.text.len())?;
         }
         Ok(())
     }
@@ -196,7 +286,7 @@ impl Walk<'_, '_> {
 
     fn characters(&mut self, text: &str) -> Result<(), &'static str> {
         if self.root == Root::Inside {
-            self.xml.text.extend_from_slice(text.as_bytes());
+            self.text(text.as_bytes(), true);
             if text.contains("]]>") {
                 return Err("]]> in XML text");
             }

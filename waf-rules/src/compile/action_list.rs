@@ -63,6 +63,23 @@ pub(crate) fn read(
     }
 }
 
+/// The `xmlns:prefix=namespace` among `items`; what is none is complained about when they are read.
+pub(crate) fn namespaces(items: &[ActionText]) -> Vec<(String, String)> {
+    items
+        .iter()
+        .filter(|item| item.name.eq_ignore_ascii_case("xmlns"))
+        .filter_map(|item| item.value.as_deref()?.split_once('='))
+        .map(|(prefix, space)| (prefix.trim().to_owned(), unquoted(space).to_owned()))
+        .collect()
+}
+
+/// Without the quotes that may stand around a namespace.
+fn unquoted(space: &str) -> &str {
+    let space = space.trim();
+    let inner = |quote| space.strip_prefix(quote)?.strip_suffix(quote);
+    inner('\'').or_else(|| inner('"')).unwrap_or(space)
+}
+
 type Outcome = Result<(), (String, Option<String>)>;
 
 fn run(names: &mut Names, listed: &mut Listed, action: Action, item: &ActionText) -> Outcome {
@@ -103,6 +120,11 @@ fn run(names: &mut Names, listed: &mut Listed, action: Action, item: &ActionText
         | Action::Drop
         | Action::Allow
         | Action::Redirect => disruptive(names, listed, action, item)?,
+        Action::XmlNs => {
+            if !text(value)?.contains('=') {
+                return Err(("expected xmlns:prefix=namespace".to_owned(), None));
+            }
+        }
         // Kept for people who read the rules; nothing acts on them.
         Action::Ver => {}
         Action::Maturity | Action::Accuracy => {

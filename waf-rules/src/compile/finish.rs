@@ -10,7 +10,8 @@ use super::reader::Reader;
 use super::selection::Selection;
 use crate::engine::{
     Bits, Control, Disruptive, Entry, Exclude, Exclusion, Filter, Key, Link, Meta, Next, Pick,
-    Pipeline, Plan, Quick, Rule, RuleSet, Scanner, Scores, Side, Target, TargetSet, is_candidate,
+    Pipeline, Plan, Quick, Rule, RuleSet, Scanner, Scores, Settings, Side, Target, TargetSet,
+    is_candidate,
 };
 use crate::operators::Prefilter;
 use crate::syntax::{Flaw, Problem};
@@ -34,7 +35,10 @@ pub(crate) fn finish(mut reader: Reader) -> Result<Loaded, Vec<Problem>> {
     let phases = programs(&rules, &builder.targets.list);
     let [request, response] = &builder.filters;
     let mut rules = RuleSet {
-        settings: reader.settings,
+        settings: Settings {
+            xml_paths: reader.names.paths,
+            ..reader.settings
+        },
         plan: Plan::new(
             &rules,
             &builder.targets.list,

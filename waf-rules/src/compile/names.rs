@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::body::xml::XPath;
 use crate::engine::{Pick, Piece, Selector, Selectors, Template, TxNames};
 use crate::syntax::{SelectorText, did_you_mean};
 use crate::variables::{Origin, Variable};
@@ -11,6 +12,10 @@ use crate::variables::{Origin, Variable};
 pub(crate) struct Names {
     pub(crate) selectors: Selectors,
     pub(crate) tx: TxNames,
+    /// What rules ask of XML beyond `/*` and `//@*`.
+    pub(crate) paths: Vec<XPath>,
+    /// The `xmlns` actions of the rule that is being read: prefix and namespace.
+    pub(crate) spaces: Vec<(String, String)>,
     known: HashMap<(Variable, SelectorText), u32>,
 }
 
@@ -47,13 +52,8 @@ impl Names {
         if let (Variable::Tx, SelectorText::Key(key)) = (variable, selector) {
             return Ok(Pick::Slot(self.tx.slot(key.as_bytes())));
         }
-        if variable == Variable::Xml
-            && !matches!(selector, SelectorText::Key(path) if path == "/*" || path == "//@*")
-        {
-            return Err((
-                "only XML:/* and XML://@* are served".to_owned(),
-                Some("other XPath expressions need a document tree, which is not kept".to_owned()),
-            ));
+        if variable.family() == Variable::Xml {
+            return self.path(variable, selector);
         }
         let entry = (variable.family(), selector.clone());
         if let Some(number) = self.known.get(&entry) {
@@ -66,6 +66,38 @@ impl Names {
             }
         };
         let number = self.selectors.add(variable, compiled);
+        self.known.insert(entry, number);
+        Ok(Pick::Selector(number))
+    }
+
+    /// The nodes an XPath means. Without `xmlns` actions of its own it is what it was before.
+    fn path(&mut self, variable: Variable, selector: &SelectorText) -> Result<Pick, Complaint> {
+        let SelectorText::Key(text) = selector else {
+            return Err((
+                "expected an XPath, not a regular expression".to_owned(),
+                None,
+            ));
+        };
+        let known = self.paths.iter().find(|path| path.text == *text);
+        if !matches!(text.as_str(), "/*" | "//@*") && (known.is_none() || !self.spaces.is_empty()) {
+            let path = XPath::compile(text, &self.spaces).map_err(|reason| (reason, None))?;
+            match known {
+                None => self.paths.push(path),
+                Some(known) if *known == path => {}
+                Some(_) => {
+                    let message = "other rules give the prefixes of this path other meanings";
+                    return Err((message.to_owned(), Some("use other prefixes".to_owned())));
+                }
+            }
+        }
+        let entry = (variable.family(), selector.clone());
+        let number = match self.known.get(&entry) {
+            Some(number) => *number,
+            None => {
+                let path = Selector::Path(text.as_bytes().into());
+                self.selectors.add(variable, path)
+            }
+        };
         self.known.insert(entry, number);
         Ok(Pick::Selector(number))
     }
@@ -164,9 +196,14 @@ mod tests {
     }
 
     #[test]
-    fn foreign_xpath_is_refused() {
+    fn a_path_means_one_thing_and_needs_its_prefixes() {
         let mut names = Names::default();
         let path = SelectorText::Key("/soap:Envelope".to_owned());
+        assert!(names.pick(Variable::Xml, Some(&path)).is_err());
+        names.spaces = vec![("soap".to_owned(), "urn:a".to_owned())];
+        let first = names.pick(Variable::Xml, Some(&path)).unwrap();
+        assert_eq!(names.pick(Variable::RequestXml, Some(&path)), Ok(first));
+        names.spaces = vec![("soap".to_owned(), "urn:b".to_owned())];
         assert!(names.pick(Variable::Xml, Some(&path)).is_err());
     }
 }

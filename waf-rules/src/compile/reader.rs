@@ -357,11 +357,15 @@ impl Reader {
             return Ok(());
         };
         // Everything is read before anything fails, so that one rule reports all its problems.
+        let items = action_items(at, at.arguments.get(2));
+        self.names.spaces = items
+            .as_deref()
+            .map_or_else(|_| Vec::new(), action_list::namespaces);
         let targets =
             parse_targets(targets, at.line, false).map(|targets| self.targets(at.source, &targets));
         let check = self.check(at, operator);
-        let listed = action_items(at, at.arguments.get(2))
-            .map(|items| self.listed(at, &items, self.open.is_some()));
+        self.names.spaces.clear();
+        let listed = items.map(|items| self.listed(at, &items, self.open.is_some()));
         let (targets, check, listed) = (targets?, check?, listed?);
         if targets.iter().all(|target| target.excluded) && !targets.is_empty() {
             return Err(Flaw::new(

@@ -17,6 +17,7 @@ use super::transaction::{Origin, Transaction};
 use super::tx::{Slot, TxNames};
 use crate::body::json::Naming;
 use crate::body::nested::Kinds;
+use crate::body::xml::XPath;
 use crate::operators::leading_number;
 use crate::variables::fill_defaults;
 
@@ -95,6 +96,8 @@ pub(crate) struct Settings {
     pub(crate) response_body_types: Vec<String>,
     pub(crate) json_depth: usize,
     pub(crate) json_naming: Naming,
+    /// What rules ask of XML beyond `/*` and `//@*`.
+    pub(crate) xml_paths: Vec<XPath>,
     pub(crate) arguments: usize,
     pub(crate) nested_arguments: Kinds,
     pub(crate) argument_separator: u8,
@@ -117,6 +120,7 @@ impl Default for Settings {
                 .to_vec(),
             json_depth: 1024,
             json_naming: Naming::default(),
+            xml_paths: Vec::new(),
             arguments: 1000,
             nested_arguments: Kinds::default(),
             argument_separator: b'&',

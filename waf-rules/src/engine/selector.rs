@@ -8,11 +8,13 @@ use crate::regex::Pattern;
 use crate::syntax::SelectorText;
 use crate::variables::Variable;
 
-/// What a selector asks of a member's name. All forms ignore the case of ASCII letters.
+/// What a selector asks of a member's name. All forms but a path ignore the case of ASCII letters.
 #[derive(Debug)]
 pub(crate) enum Selector {
     /// The whole name.
     Key(Box<[u8]>),
+    /// The whole name, letter by letter: the XPath whose values bear it.
+    Path(Box<[u8]>),
     /// A search in the name; also what it starts with, if the pattern is `^` and a word.
     Regex(Pattern, Option<Box<[u8]>>),
     /// This name, and the names of everything below it in a document: `json.user` for
@@ -47,6 +49,7 @@ impl Selector {
     pub(crate) fn matches(&self, name: &[u8]) -> bool {
         match self {
             Self::Key(key) => key.eq_ignore_ascii_case(name),
+            Self::Path(path) => **path == *name,
             // A later line has a start too.
             Self::Regex(_, Some(start)) if !name.contains(&b'\n') => name
                 .get(..start.len())
@@ -96,7 +99,7 @@ impl Selectors {
     /// The key that selector `number` of `variable` is; none where it is another kind.
     pub(crate) fn key(&self, variable: Variable, number: u32) -> &[u8] {
         match self.of(variable).get(number as usize) {
-            Some(Selector::Key(key)) => key,
+            Some(Selector::Key(key) | Selector::Path(key)) => key,
             Some(Selector::Regex(..) | Selector::Subtree(_)) | None => &[],
         }
     }

@@ -137,7 +137,7 @@ fn written(rules: &RuleSet, target: &Target) -> String {
     };
     let key: &[u8] = match selector {
         Some(Selector::Regex(pattern, _)) => return format!("{name}:/{}/", pattern.text()),
-        Some(Selector::Key(key) | Selector::Subtree(key)) => key,
+        Some(Selector::Key(key) | Selector::Path(key) | Selector::Subtree(key)) => key,
         None => &[],
     };
     format!("{name}:{}", printable(key, VALUE))

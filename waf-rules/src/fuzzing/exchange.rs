@@ -8,6 +8,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
+use crate::body::xml::XPath;
 use crate::body::{cookies as cookie, graphql as gql, json as js, multipart as mp, uri as target};
 use crate::body::{urlencoded as form, xml as markup};
 use crate::{Loader, Origin, RequestLine, RuleSet, Transaction};
@@ -154,13 +155,34 @@ pub fn graphql(data: &[u8]) {
 /// No entity makes a document grow, and a broken one is still inspected.
 pub fn xml(data: &[u8]) {
     let limits = markup::Limits::default();
-    let xml = markup::parse(data, limits);
+    let xml = markup::parse(data, limits, &PATHS);
     let attributes: usize = xml.attributes.iter().map(Vec::len).sum();
     // ISO-8859-1 doubles its upper half; the raw rest repeats what a broken construct gave already.
     assert!(xml.text.len() + attributes <= 4 * data.len());
     assert!(xml.attributes.len() <= limits.attributes);
     assert!(xml.error.is_some() || !data.is_empty());
+    assert!(xml.found.len() <= limits.path_values);
+    // Keeping a tree changes nothing else.
+    let without = markup::parse(data, limits, &[]);
+    assert_eq!(without.attributes, xml.attributes);
+    assert!(without.text == xml.text || xml.error.is_some());
 }
+
+/// Paths of every form.
+#[expect(clippy::expect_used, reason = "the paths stand here")]
+static PATHS: LazyLock<Vec<XPath>> = LazyLock::new(|| {
+    let spaces = [("p".to_owned(), "urn:p".to_owned())];
+    let paths = [
+        "/*/a[2]/text()",
+        "//a[@b='c'][last()]",
+        "//p:*//@p:b",
+        "//*[a='x']/@*",
+        "//*[local-name()='a']//text()",
+    ];
+    let compiled = paths.map(|path| XPath::compile(path, &spaces));
+    let compiled: Result<_, _> = compiled.into_iter().collect();
+    compiled.expect("the paths compile")
+});
 
 /// Every byte but the separators and the blanks before names reaches the sink.
 pub fn cookies(data: &[u8]) {

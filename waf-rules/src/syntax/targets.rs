@@ -124,7 +124,9 @@ impl Reader<'_> {
             return Ok((excluded, counted, name, None));
         }
         // XPath expressions begin with a slash and are no regular expressions.
-        let path = name.eq_ignore_ascii_case("XML");
+        let path = ["XML", "REQUEST_XML", "RESPONSE_XML"]
+            .iter()
+            .any(|known| name.eq_ignore_ascii_case(known));
         let selector = self.selector(path)?;
         Ok((excluded, counted, name, Some(selector)))
     }

@@ -55,10 +55,10 @@ pub(crate) fn fill_body(state: &mut State, settings: &Settings, body: &[u8], par
         Some(Processor::NdJson) => json(state, settings, body, json::parse_lines, partial),
         Some(Processor::GraphQl) => graphql::fill(state, settings, body, partial),
         Some(Processor::Raw) => {}
-        Some(Processor::Xml) => xml(state, body, partial),
+        Some(Processor::Xml) => xml(state, settings, body, partial),
         Some(Processor::Multipart) => {
-            let files = multipart(state, settings, body, partial);
-            if over_limit(body.len().saturating_sub(files)) {
+            let without_files = multipart(state, settings, body, partial);
+            if over_limit(without_files) {
                 fail(
                     state,
                     "Request body excluding files is bigger than the maximum expected.",
@@ -136,16 +136,21 @@ pub(super) fn json_limits(state: &State, settings: &Settings) -> json::Limits {
     }
 }
 
-fn xml(state: &mut State, body: &[u8], partial: bool) {
-    let xml = xml::parse(body, xml::Limits::default());
+fn xml(state: &mut State, settings: &Settings, body: &[u8], partial: bool) {
+    let xml = xml::parse(body, xml::Limits::default(), &settings.xml_paths);
     state.add(Variable::Xml, b"/*", &xml.text);
     for attribute in &xml.attributes {
         state.add(Variable::Xml, b"//@*", attribute);
     }
+    for (path, value) in &xml.found {
+        if let Some(path) = settings.xml_paths.get(*path) {
+            state.add(Variable::Xml, path.text.as_bytes(), value);
+        }
+    }
     fail_unless_cut(state, "XML", xml.error, partial);
 }
 
-/// Fills the variables of a form with files; returns how many bytes of it are files.
+/// Fills the variables of a form with files; returns how many bytes of it are fields and headers.
 fn multipart(state: &mut State, settings: &Settings, body: &[u8], partial: bool) -> usize {
     let content_type = content_type(state);
     let limits = multipart::Limits {
@@ -162,14 +167,24 @@ fn multipart(state: &mut State, settings: &Settings, body: &[u8], partial: bool)
     for header in &form.part_headers {
         state.add(Variable::MultipartPartHeaders, &header.part, &header.line);
     }
-    let size = files(state, &form);
+    files(state, &form);
     flags(state, form.flags);
     fail_unless_cut(state, "Multipart", form.error, partial);
-    size
+    let headers: usize = form
+        .part_headers
+        .iter()
+        .map(|header| header.line.len() + 2)
+        .sum();
+    headers
+        + form
+            .fields
+            .iter()
+            .map(|field| field.value.len())
+            .sum::<usize>()
 }
 
 /// One loop a variable: members of one lie side by side.
-fn files(state: &mut State, form: &multipart::Multipart<'_>) -> usize {
+fn files(state: &mut State, form: &multipart::Multipart<'_>) {
     let names = || {
         let parts = form.files.iter();
         parts.flat_map(|part| part.file_names.iter().map(|name| (&part.name, name)))
@@ -204,7 +219,6 @@ fn files(state: &mut State, form: &multipart::Multipart<'_>) -> usize {
     }
     let total = form.files.iter().map(|file| file.content.len()).sum();
     state.set_number(Variable::FilesCombinedSize, total);
-    total
 }
 
 fn flags(state: &mut State, flags: multipart::Flags) {

@@ -152,7 +152,7 @@ variables! {
     "REQUEST_PROTOCOL" RequestProtocol PLAIN Fixed;
     "REQUEST_URI" RequestUri PLAIN Fixed;
     "REQUEST_URI_RAW" RequestUriRaw PLAIN Fixed;
-    "REQUEST_XML" RequestXml KEYED Refused(EXTRA);
+    "REQUEST_XML" RequestXml KEYED Union(&[Variable::Xml]);
     "RESOURCE" Resource KEYED Refused(PERSISTENT);
     "RESPONSE_ARGS" ResponseArgs KEYED Refused(EXTRA);
     "RESPONSE_BODY" ResponseBody PLAIN Fixed;
@@ -228,6 +228,7 @@ impl Variable {
         match self {
             Self::ArgsGet | Self::ArgsPost | Self::ArgsJson => Self::Args,
             Self::ArgsGetNames | Self::ArgsPostNames | Self::ArgsJsonNames => Self::ArgsNames,
+            Self::RequestXml => Self::Xml,
             other => other,
         }
     }

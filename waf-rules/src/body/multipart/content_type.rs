@@ -13,38 +13,45 @@ const MAX_HEADER: usize = 1024;
 pub(super) fn boundary<'h>(header: &'h [u8], flags: &mut Flags) -> Result<&'h [u8], &'static str> {
     const TYPE: &[u8] = b"multipart/form-data";
     if header.len() > MAX_HEADER {
-        return Err("multipart Content-Type is too long");
+        return Err("Multipart: Invalid boundary in C-T (length)");
     }
     let (kind, mut rest) = header
         .split_at_checked(TYPE.len())
-        .ok_or("Content-Type is not multipart/form-data")?;
+        .ok_or("Multipart: Invalid boundary in C-T (malformed)")?;
     if !kind.eq_ignore_ascii_case(TYPE) || !matches!(rest, [] | [b';' | b' ' | b'\t', ..]) {
-        return Err("Content-Type is not multipart/form-data");
+        return Err("Multipart: Invalid boundary in C-T (malformed)");
     }
     let mut found = None;
     while let Some((parameter, after)) = Parameter::read(rest, flags)? {
         rest = after;
         if parameter.name.eq_ignore_ascii_case(b"boundary") {
             if found.is_some() {
-                return Err("multipart Content-Type has two boundaries");
+                return Err("Multipart: Multiple boundary parameters in C-T");
+            }
+            if parameter.name != b"boundary" {
+                // Crude parsers search for the word as browsers write it.
+                return Err("Multipart: Invalid boundary in C-T (case sensitivity)");
             }
             flags.boundary_quoted |= parameter.quoted;
             flags.boundary_whitespace |= parameter.blanks;
             found = Some(parameter.value);
         } else if mentions_boundary(parameter.name) || mentions_boundary(parameter.value) {
             // RFC 2231 forms, and names in which a substring search finds its boundary.
-            return Err("multipart Content-Type has an ambiguous boundary");
+            return Err("Multipart: Invalid boundary in C-T (parameter name)");
         }
     }
-    let boundary = found.ok_or("multipart Content-Type has no boundary")?;
+    let boundary = found.ok_or("Multipart: Boundary not found in C-T")?;
     if boundary.is_empty() {
-        return Err("multipart boundary is empty");
+        return Err("Multipart: Invalid boundary in C-T (empty)");
+    }
+    if boundary.ends_with(b"\"") {
+        return Err("Multipart: Invalid boundary in C-T (quote)");
     }
     if boundary.len() > MAX_BOUNDARY {
-        return Err("multipart boundary is too long");
+        return Err("Multipart: Invalid boundary in C-T (length)");
     }
     if !boundary.iter().copied().all(is_boundary_byte) {
-        return Err("multipart boundary has an invalid character");
+        return Err("Multipart: Invalid boundary in C-T (characters)");
     }
     Ok(boundary)
 }
@@ -75,14 +82,17 @@ impl<'h> Parameter<'h> {
         let after_sign = trimmed
             .strip_prefix(b"=")
             .filter(|_| !name.is_empty())
-            .ok_or("malformed multipart Content-Type")?;
+            .ok_or("Multipart: Invalid boundary in C-T (malformed)")?;
         let trimmed_value = after_sign.trim_ascii_start();
         let mut blanks = trimmed.len() != after.len() || trimmed_value.len() != after_sign.len();
         let (value, rest, quoted) = if let Some(quoted) = trimmed_value.strip_prefix(b"\"") {
             let (value, after) = split_where(quoted, |byte| byte == b'"');
             let after = after
                 .strip_prefix(b"\"")
-                .ok_or("unclosed quote in multipart Content-Type")?;
+                .ok_or("Multipart: Invalid boundary in C-T (quote)")?;
+            if !matches!(after, [] | [b';' | b' ' | b'\t', ..]) {
+                return Err("Multipart: Invalid boundary in C-T (characters)");
+            }
             (value, after, true)
         } else {
             let ends = |byte| matches!(byte, b';' | b' ' | b'\t');

@@ -59,11 +59,14 @@ pub(super) fn parse(value: &[u8]) -> Disposition<'_> {
         let is_file_name = base.eq_ignore_ascii_case(b"filename");
         let is_name = base.eq_ignore_ascii_case(b"name");
         match name {
-            b"name" if found.name.is_some() => found.fail("part has two names"),
-            b"filename" if plain_file_name => found.fail("part has two file names"),
+            b"name" if found.name.is_some() => found.fail("Multipart: Invalid Content-Disposition header (-14): Duplicate Content-Disposition name"),
+            b"filename" if plain_file_name => found.fail("Multipart: Invalid Content-Disposition header (-15): Duplicate Content-Disposition filename"),
             b"name" | b"filename*" => {}
             b"filename" => plain_file_name = true,
-            _ => found.fail("unknown Content-Disposition parameter"),
+            _ => found.fail("Multipart: Invalid Content-Disposition header (-11): unknown parameter"),
+        }
+        if name == b"filename*" {
+            extended(&value, &mut found);
         }
         if is_file_name {
             found.file_names.push(file_name(name, value));
@@ -72,7 +75,7 @@ pub(super) fn parse(value: &[u8]) -> Disposition<'_> {
         }
     }
     if !found.file_names.is_empty() && !plain_file_name {
-        found.fail("part has an extended file name only");
+        found.fail("Multipart: Invalid Content-Disposition header (-21): Warning: no filename= but filename*");
     }
     found
 }
@@ -87,7 +90,7 @@ fn parameters<'v>(value: &'v [u8], found: &mut Disposition<'_>) -> &'v [u8] {
         .unwrap_or(value.len());
     let (kind, rest) = value.split_at_checked(end).unwrap_or((value, b""));
     if !kind.eq_ignore_ascii_case(TYPE) {
-        found.fail("Content-Disposition is not form-data");
+        found.fail("Multipart: Invalid Content-Disposition header (-1): not form-data");
         if rest.first() == Some(&b'=') {
             return value; // no type at all: the first parameter stands in its place
         }
@@ -97,7 +100,7 @@ fn parameters<'v>(value: &'v [u8], found: &mut Disposition<'_>) -> &'v [u8] {
         None => b"",
         Some((b';', rest)) => rest,
         Some(_) => {
-            found.fail("malformed Content-Disposition");
+            found.fail("Multipart: Invalid Content-Disposition header (-2): semicolon missing");
             rest
         }
     }
@@ -117,13 +120,13 @@ impl<'v> Parameter<'v> {
             return None;
         }
         let Some(sign) = input.iter().position(|byte| matches!(byte, b'=' | b';')) else {
-            found.fail("malformed Content-Disposition");
+            found.fail("Multipart: Invalid Content-Disposition header (-4): equals sign missing");
             return None;
         };
         let (name, rest) = input.split_at_checked(sign)?;
         let (sign, rest) = rest.split_first()?;
         if *sign == b';' {
-            found.fail("malformed Content-Disposition");
+            found.fail("Multipart: Invalid Content-Disposition header (-13): equals sign missing");
             return Some(Self {
                 name: b"",
                 value: Cow::Borrowed(b""),
@@ -133,10 +136,14 @@ impl<'v> Parameter<'v> {
         let value = rest.trim_ascii_start();
         if value.len() != rest.len() || name.trim_ascii_end().len() != name.len() {
             // Crude parsers search for `name=`, v3 refuses what they would not find.
-            found.fail("blanks in a Content-Disposition parameter");
+            found.fail(
+                "Multipart: Invalid Content-Disposition header: blanks around the equals sign",
+            );
         }
         let name = name.trim_ascii_end();
         let (value, rest) = match value.split_first() {
+            // An extended name may begin with the quote that ends an empty charset.
+            Some((b'\'', _)) if name == b"filename*" => unquoted(value, found),
             Some((quote @ (b'"' | b'\''), rest)) => quoted(rest, *quote, found),
             _ => unquoted(value, found),
         };
@@ -173,7 +180,7 @@ fn quoted<'v>(
         at += 1;
     }
     if !closed {
-        found.fail("unclosed quote in Content-Disposition");
+        found.fail("Multipart: Invalid Content-Disposition header: unclosed quote");
     }
     let value = owned.map_or_else(
         || Cow::Borrowed(input.get(..at).unwrap_or_default()),
@@ -186,7 +193,7 @@ fn quoted<'v>(
         Some((b';', rest)) => (value, rest),
         Some((junk, _)) => {
             found.invalid_quoting |= matches!(junk, b'"' | b'\'');
-            found.fail("junk after a Content-Disposition value");
+            found.fail("Multipart: Invalid Content-Disposition header (-12): junk after a value");
             (value, after_semicolon(rest))
         }
     }
@@ -203,7 +210,9 @@ fn unquoted<'v>(input: &'v [u8], found: &mut Disposition<'_>) -> (Cow<'v, [u8]>,
     found.invalid_quoting |= value.contains(&b'\'') && !value.windows(2).any(|two| two == b"''");
     if !value.iter().copied().all(is_token) {
         found.invalid_quoting |= value.contains(&b'"');
-        found.fail("Content-Disposition value is neither quoted nor a token");
+        found.fail(
+            "Multipart: Invalid Content-Disposition header (-12): neither quoted nor a token",
+        );
     }
     (Cow::Borrowed(value), after_semicolon(input))
 }
@@ -214,6 +223,26 @@ fn after_semicolon(input: &[u8]) -> &[u8] {
         .position(|byte| *byte == b';')
         .and_then(|at| input.get(at + 1..))
         .unwrap_or_default()
+}
+
+/// What v3 refuses in a `charset'language'percent-encoded`.
+fn extended(value: &[u8], found: &mut Disposition<'_>) {
+    let mut pieces = value.splitn(3, |byte| *byte == b'\'');
+    let charset = pieces.next().unwrap_or_default();
+    let (language, encoded) = (pieces.next(), pieces.next());
+    if charset.is_empty() {
+        found.fail(
+            "Multipart: Invalid Content-Disposition header (-16): filename* without a charset",
+        );
+    } else if language.is_none() || encoded.is_none() {
+        found.fail(
+            "Multipart: Invalid Content-Disposition header (-17): filename* without its quotes",
+        );
+    } else if encoded
+        .is_some_and(|encoded| percent::decode(encoded, Plus::Literal, &mut Vec::new()))
+    {
+        found.fail("Multipart: Invalid Content-Disposition header (-18): bad escape in filename*");
+    }
 }
 
 /// `filename` as it is; `charset'language'percent-encoded` of RFC 8187 taken apart where it is that.

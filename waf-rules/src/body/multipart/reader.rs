@@ -84,7 +84,7 @@ impl<'a> Reader<'a, '_> {
     /// True if the last boundary was found.
     fn parts(&mut self) -> bool {
         let Some(mut delimiter) = self.next_delimiter(0) else {
-            self.ended("multipart body has no boundary");
+            self.ended("Multipart: No boundaries found in payload");
             self.field(Cow::Borrowed(b""), 0..self.body.len());
             return false;
         };
@@ -92,11 +92,11 @@ impl<'a> Reader<'a, '_> {
         self.result.flags.data_before = !matches!(preamble, b"" | b"\r\n");
         while !delimiter.last {
             if delimiter.next == self.body.len() {
-                self.ended("multipart body has no final boundary");
+                self.ended("Multipart: Final boundary missing");
                 return false;
             }
             if self.result.fields.len() + self.result.files.len() >= self.limits.parts {
-                self.fail(delimiter.start, "too many multipart parts");
+                self.fail(delimiter.start, "Multipart: too many parts");
                 return false;
             }
             let (head, content) = self.head(delimiter.next);
@@ -107,7 +107,7 @@ impl<'a> Reader<'a, '_> {
             };
             self.part(head, delimiter.start, content);
             let Some(end) = end else {
-                self.ended("multipart body has no final boundary");
+                self.ended("Multipart: Final boundary missing");
                 return false;
             };
             delimiter = end;
@@ -137,7 +137,10 @@ impl<'a> Reader<'a, '_> {
             self.unmatched = true;
             let dressed = line.iter().take_while(|byte| is_dressing(**byte)).count();
             if dressed > 0 && line.get(dressed..)?.starts_with(self.boundary) {
-                self.fail(start, "blanks or quotes before a multipart boundary");
+                self.fail(
+                    start,
+                    "Multipart: Invalid boundary (blanks or quotes before it)",
+                );
             }
             return None;
         };
@@ -155,11 +158,12 @@ impl<'a> Reader<'a, '_> {
                 self.crlf = true;
                 2
             }
+            b"\r" if last => 1,
             // The body was cut inside this very line, which the missing end will tell.
             b"-" | b"\r" => return None,
             _ => {
                 self.unmatched = true;
-                self.fail(start, "junk behind a multipart boundary");
+                self.fail(start, "Multipart: Invalid boundary (junk behind it)");
                 return None;
             }
         };
@@ -190,12 +194,12 @@ impl<'a> Reader<'a, '_> {
             if rest.starts_with(b"--") {
                 head.cut_by = self.delimiter_at(at);
                 if head.cut_by.is_some() {
-                    self.fail(at, "multipart part has no empty line");
+                    self.fail(at, "Multipart: part has no empty line");
                     return (head, at);
                 }
             }
             let Some(length) = memchr(b'\n', rest) else {
-                self.ended("multipart part has no empty line");
+                self.ended("Multipart: part has no empty line");
                 head.ended = true;
                 return (head, at);
             };
@@ -220,34 +224,41 @@ impl<'a> Reader<'a, '_> {
     fn header_line(&mut self, lines: &mut Vec<Cow<'a, [u8]>>, line: &'a [u8], at: usize) -> bool {
         let is_control = |byte: &u8| matches!(byte, 0..=8 | 10..=0x1f | 0x7f);
         if line.iter().any(is_control) {
-            self.fail(at, "control byte in a part header");
+            let reason = "Multipart: Invalid part header (contains invalid character)";
+            self.fail(at, reason);
         }
         if let [first @ (b' ' | b'\t'..=b'\r'), ..] = line {
             self.result.flags.header_folding = true;
             self.result.flags.invalid_header_folding |= !matches!(first, b' ' | b'\t');
             let Some(last) = lines.last_mut() else {
-                self.fail(at, "folded line without a part header");
+                self.fail(at, "Multipart: Invalid part header (folding error)");
                 return false;
             };
             last.to_mut().extend_from_slice(line);
             if last.len() > MAX_HEADER_LINE {
-                self.fail(at, "part header is too long");
+                self.fail(at, "Multipart: part header is too long");
             }
             return true;
         }
         if lines.len() >= self.limits.part_headers {
-            self.fail(at, "too many part headers");
+            self.fail(at, "Multipart: too many part headers");
             return false;
         }
         let Some(name) = header_name(line) else {
-            self.fail(at, "part header has no colon");
+            self.fail(at, "Multipart: Invalid part header (colon missing)");
             return false;
         };
-        if name.is_empty() || !name.iter().copied().all(is_token) {
-            self.fail(at, "part header contains an invalid character");
+        if name.is_empty() {
+            self.fail(at, "Multipart: Invalid part header (header name missing)");
+        }
+        if !name.iter().copied().all(is_token) {
+            self.fail(
+                at,
+                "Multipart: Invalid part header (contains invalid character)",
+            );
         }
         if line.len() > MAX_HEADER_LINE {
-            self.fail(at, "part header is too long");
+            self.fail(at, "Multipart: part header is too long");
         }
         let twin = |other: &Cow<'_, [u8]>| {
             header_name(other)
@@ -255,7 +266,7 @@ impl<'a> Reader<'a, '_> {
         };
         if lines.iter().any(twin) {
             self.result.flags.duplicate_part_header = true;
-            self.fail(at, "part has a header twice");
+            self.fail(at, "Multipart: Duplicate part header");
         }
         lines.push(Cow::Borrowed(line));
         true
@@ -286,9 +297,12 @@ impl<'a> Reader<'a, '_> {
             file_names.extend(disposition.file_names);
         }
         if !head.ended && !seen {
-            self.fail(at, "part has no Content-Disposition");
+            self.fail(at, "Multipart: Part missing Content-Disposition header");
         } else if !head.ended && name.is_none() {
-            self.fail(at, "part has no name");
+            self.fail(
+                at,
+                "Multipart: Content-Disposition header missing name field",
+            );
         }
         let name = name.unwrap_or_default();
         self.result.flags.invalid_part |= name.is_empty() && !head.ended;

@@ -4,7 +4,7 @@ use super::*;
 use crate::body::testing::text;
 
 fn read(body: &[u8]) -> Xml {
-    parse(body, Limits::default())
+    parse(body, Limits::default(), &[])
 }
 
 fn reason(body: &str) -> &'static str {
