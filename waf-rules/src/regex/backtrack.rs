@@ -320,11 +320,11 @@ fn holds(look: Look, value: &[u8], position: usize) -> bool {
 }
 
 /// Steps for one value. At some nanoseconds each that is below 50 ms, whatever the pattern and value;
-/// and enough for one place to try in every ten bytes of 128 KiB, which is more than ordinary text has.
-const BUDGET: u32 = 2_000_000;
+/// and enough for a megabyte of ordinary text with a place to try in every line.
+const BUDGET: u32 = 4_000_000;
 
 /// What a search with the automaton costs beside the bytes it reads, in steps.
-const SEARCH_COST: usize = 50;
+const SEARCH_COST: usize = 30;
 
 /// Bounds the memory of a try.
 const MAX_CHOICES: usize = 1 << 18;
