@@ -64,6 +64,12 @@ bench: ## requests a second against nginx and nginx + libmodsecurity, as ratios 
 bench-waf: ## CPU a request costs the rule engine and its peers, in one run (CRS_DIR)
 	@scripts/bench-waf.sh
 
+.PHONY: bench-memory
+bench-memory: ## resident size with one, two and two hundred sites that share rules (CRS_DIR)
+	cargo build --release -p edge --bin palisade
+	PALISADE_BIN=$${CARGO_TARGET_DIR:-target}/release/palisade \
+	  cargo test -p palisade-tests --test soak -- --ignored --nocapture mebibyte
+
 .PHONY: soak
 soak: ## the slow proofs: 1 GiB upload, 2,000 slow clients, reloads under load
 	cargo build --release -p edge --bin palisade

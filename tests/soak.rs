@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use harness::client::request;
 use harness::gateway::eventually;
+use harness::places::{corpus, skipped};
 use harness::{Answer, Client, Gateway, Upstream};
 
 const UPLOADS: &str = r#"
@@ -158,6 +159,112 @@ fn a_hundred_reloads_under_load_lose_nothing_and_do_not_grow() {
     assert_eq!(lost, 0);
     assert!(
         end < after_ten + after_ten / 5 + (8 << 10),
+        "{after_ten} KiB grew to {end} KiB"
+    );
+}
+
+/// As many sites, each with a profile of its own over the same rules.
+fn sites(count: usize) -> String {
+    use std::fmt::Write as _;
+    let mut yaml = String::from(
+        "upstreams: { app: { servers: [\"${UPSTREAM}\"] } }\nprofiles:\n  default: { waf: { mode: off } }\n",
+    );
+    for site in 0..count {
+        let _ = writeln!(
+            yaml,
+            "  site-{site}: {{ waf: {{ rules: [crs], crs_dir: \"${{CRS_DIR}}\", crs: {{ paranoia: {} }}, \
+             disabled_files: [\"REQUEST-93{}-*\"], \
+             exclusions: [{{ tags: [attack-sqli], targets: [\"ARGS:field-{site}\"] }}] }} }}",
+            site % 2 + 1,
+            site % 4,
+        );
+    }
+    yaml.push_str("routes:\n  - { hosts: [none.example], upstream: app }\n");
+    for site in 0..count {
+        let _ = writeln!(
+            yaml,
+            "  - {{ hosts: [site-{site}.example], upstream: app, profile: site-{site} }}"
+        );
+    }
+    yaml
+}
+
+#[test]
+#[ignore = "slow: make bench-memory"]
+fn a_second_site_with_the_same_rules_costs_less_than_a_mebibyte() {
+    let Some(crs) = corpus("CRS_DIR", "crs4") else {
+        return skipped("memory", "set CRS_DIR to an OWASP CRS checkout");
+    };
+    let upstream = Upstream::answering(|_| Answer::text("here"));
+    let resident = |count: usize| {
+        let plan = Gateway::routing(&sites(count)).before(&upstream);
+        let gateway = plan.with("CRS_DIR", crs.to_str().unwrap()).start();
+        let last = format!("site-{}.example", count.saturating_sub(1));
+        let status = |target: &str| {
+            let headers = [
+                ("Host", last.as_str()),
+                ("User-Agent", "Mozilla/5.0"),
+                ("Accept", "*/*"),
+            ];
+            Client::request(&gateway.address, "GET", target, &headers, b"").status
+        };
+        if count > 0 {
+            assert_eq!(status("/?q=garden+chairs"), 200);
+            assert_eq!(status("/?q=%3Cscript%3Ealert(1)%3C/script%3E"), 403);
+        }
+        gateway.resident_kib()
+    };
+    let [none, one, two, many] = [0, 1, 2, 200].map(|count| {
+        let mut runs = [resident(count), resident(count), resident(count)];
+        runs.sort_unstable();
+        runs[1]
+    });
+    let each = many.saturating_sub(one) as f32 / 199.0;
+    println!(
+        "measured: resident size with the Core Rule Set (medians of three): no site {none} KiB, \
+         one {one} KiB, two {two} KiB, two hundred {many} KiB: {each:.1} KiB a further site"
+    );
+    assert!(two < one + 1024, "the second site cost {} KiB", two - one);
+    assert!(each < 64.0, "a further site costs {each:.1} KiB");
+}
+
+#[test]
+#[ignore = "slow: make soak"]
+fn a_thousand_reloads_of_changed_rules_leave_the_resident_size_where_it_was() {
+    const WAF: &str = "upstreams: { app: { servers: [\"${UPSTREAM}\"] } }\n\
+        profiles: { default: { waf: { rules: [RULES], files: [extra.conf], crs_dir: \"${CRS_DIR}\" } } }\n\
+        routes: [{ upstream: app }]\n";
+    let crs = corpus("CRS_DIR", "crs4");
+    let name = if crs.is_some() { "crs" } else { "baseline" };
+    let upstream = Upstream::answering(|_| Answer::text("here"));
+    let plan = Gateway::routing(&WAF.replace("RULES", name)).before(&upstream);
+    let folder = crs.unwrap_or_default();
+    let plan = plan.with("CRS_DIR", folder.to_str().unwrap());
+    let gateway = plan.file("extra.conf", "").start();
+    let count = std::env::var("RELOADS").map_or(1000, |count| count.parse().unwrap());
+    let (mut after_ten, mut highest) = (0, 0);
+    for number in 1..=count {
+        let rule = format!("SecRule ARGS \"@rx word{number}\" \"id:1,phase:1,deny\"");
+        let aside = gateway.folder().join("extra.new");
+        std::fs::write(&aside, rule).unwrap();
+        std::fs::rename(&aside, gateway.folder().join("extra.conf")).unwrap();
+        gateway.signal("HUP");
+        eventually("the new rule", || {
+            let target = format!("/?q=word{number}");
+            (Client::get(&gateway.address, &target).status == 403).then_some(())
+        });
+        highest = highest.max(gateway.resident_kib());
+        if number == 10 {
+            after_ten = gateway.resident_kib();
+        }
+    }
+    let end = gateway.resident_kib();
+    println!(
+        "measured: {count} reloads of changed rules ({name}): resident {after_ten} KiB after ten, \
+         {end} KiB at the end, at most {highest} KiB"
+    );
+    assert!(
+        end < after_ten + after_ten / 10 + (8 << 10),
         "{after_ten} KiB grew to {end} KiB"
     );
 }

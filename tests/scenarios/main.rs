@@ -22,3 +22,4 @@ mod routing;
 mod sharing;
 mod slow;
 mod streams;
+mod yielding;
