@@ -4,7 +4,7 @@
 //! match: the beginning of a match again and again, the repeated part of a match without its end, and
 //! random text over the bytes the pattern speaks of, which also makes it build states all the time.
 
-use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::hir::{Class, ClassBytesRange, Hir, HirKind};
 
 /// Named texts; each is to be repeated up to the size wanted.
 pub(crate) fn seeds(pattern: &str) -> Vec<(String, Vec<u8>)> {
@@ -142,7 +142,7 @@ fn literals_of(hir: &Hir, out: &mut Vec<Vec<u8>>) {
                 match part.kind() {
                     HirKind::Literal(literal) => run.extend_from_slice(&literal.0),
                     HirKind::Class(Class::Bytes(class)) if class.ranges().len() == 2 => {
-                        run.extend(class.ranges().first().map(|range| range.start()));
+                        run.extend(class.ranges().first().map(ClassBytesRange::start));
                     }
                     _ => {
                         if !run.is_empty() {
