@@ -120,10 +120,8 @@ fn run(names: &mut Names, listed: &mut Listed, action: Action, item: &ActionText
         | Action::Drop
         | Action::Allow
         | Action::Redirect => disruptive(names, listed, action, item)?,
-        Action::XmlNs => {
-            if !text(value)?.contains('=') {
-                return Err(("expected xmlns:prefix=namespace".to_owned(), None));
-            }
+        Action::XmlNs if !text(value)?.contains('=') => {
+            return Err(("expected xmlns:prefix=namespace".to_owned(), None));
         }
         // Kept for people who read the rules; nothing acts on them.
         Action::Ver => {}

@@ -282,6 +282,7 @@ fn dispositions_are_read_as_modsecurity_v3_reads_them() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn what_modsecurity_v3_refuses_is_an_error_and_its_value_is_kept() {
     // disposition, reason, what must still be inspected
     let cases = [

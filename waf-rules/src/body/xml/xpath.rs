@@ -451,7 +451,11 @@ mod tests {
             "</a>".repeat(200)
         );
         let path = compile("//a").unwrap();
-        let xml = parse(deep.as_bytes(), Limits::default(), &[path.clone()]);
+        let xml = parse(
+            deep.as_bytes(),
+            Limits::default(),
+            std::slice::from_ref(&path),
+        );
         assert_eq!(xml.error.unwrap().reason, "too much text for XPath");
         let wide = format!("<r>{}</r>", "<a/>".repeat(30_000));
         let xml = parse(wide.as_bytes(), Limits::default(), &[path]);
