@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod actions;
+mod audit;
 mod baseline;
 mod body;
 mod byteset;
@@ -25,6 +26,7 @@ mod syntax;
 mod transformations;
 mod variables;
 
+pub use audit::{AuditOutputs, Ending, Entry, EntryFile, Redaction};
 pub use compile::{Inputs, Loaded, Loader};
 pub use engine::{
     Choice, Chosen, Disruption, Event, Intervention, Match, Origin, Outcome, Profile, ProfileError,

@@ -32,8 +32,8 @@ const HASHES: Support = Refused("hash enforcement is not part of the engine");
 const HOST_LIMITS: Support = Refused("limits cannot change within a request");
 
 controls! {
-    "auditEngine" AuditEngine HOST_RECORDS;
-    "auditLogParts" AuditLogParts HOST_RECORDS;
+    "auditEngine" AuditEngine Runs;
+    "auditLogParts" AuditLogParts Runs;
     "debugLogLevel" DebugLogLevel HOST_RECORDS;
     "forceRequestBodyVariable" ForceRequestBodyVariable Runs;
     "forceResponseBodyVariable" ForceResponseBodyVariable

@@ -69,11 +69,11 @@ actions! {
     "proxy" Proxy Refused("the host routes requests; no rule can send one elsewhere");
     "redirect" Redirect Runs;
     "rev" Rev Runs;
-    "sanitiseArg" SanitiseArg NOT_IN_V3;
-    "sanitiseMatched" SanitiseMatched NOT_IN_V3;
-    "sanitiseMatchedBytes" SanitiseMatchedBytes NOT_IN_V3;
-    "sanitiseRequestHeader" SanitiseRequestHeader NOT_IN_V3;
-    "sanitiseResponseHeader" SanitiseResponseHeader NOT_IN_V3;
+    "sanitiseArg" SanitiseArg Runs;
+    "sanitiseMatched" SanitiseMatched Runs;
+    "sanitiseMatchedBytes" SanitiseMatchedBytes Runs;
+    "sanitiseRequestHeader" SanitiseRequestHeader Runs;
+    "sanitiseResponseHeader" SanitiseResponseHeader Runs;
     "setenv" SetEnv Refused("rules cannot change the process environment");
     "setrsc" SetRsc PERSISTENT;
     "setsid" SetSid PERSISTENT;

@@ -5,6 +5,7 @@ use super::names::Names;
 use super::selection::Selection;
 use super::settings::{engine_mode, switch};
 use crate::actions::{Action, ChangeText, Ctl, Support, parse_ctl, parse_setvar};
+use crate::audit::{AuditEngine, Hidden, PartsChange};
 use crate::body::nested::Kinds;
 use crate::engine::{Allow, Change, Control, Disruptive, Processor, SetVar, VarName};
 use crate::syntax::{ActionText, Flaw, did_you_mean, parse_target};
@@ -97,6 +98,9 @@ fn run(names: &mut Names, listed: &mut Listed, action: Action, item: &ActionText
         }
         Action::Status => listed.actions.status = Some(status(value)?),
         Action::Rev => listed.actions.rev = Some(text(value)?.to_owned()),
+        Action::Ver => listed.actions.ver = Some(text(value)?.to_owned()),
+        Action::Maturity => listed.actions.maturity = grade(value)?,
+        Action::Accuracy => listed.actions.accuracy = grade(value)?,
         Action::Skip => {
             let count = usize::try_from(number(value)?).unwrap_or(usize::MAX);
             listed.actions.next = NextDraft::Skip(count);
@@ -123,10 +127,13 @@ fn run(names: &mut Names, listed: &mut Listed, action: Action, item: &ActionText
         Action::XmlNs if !text(value)?.contains('=') => {
             return Err(("expected xmlns:prefix=namespace".to_owned(), None));
         }
-        // Kept for people who read the rules; nothing acts on them.
-        Action::Ver => {}
-        Action::Maturity | Action::Accuracy => {
-            number(value)?;
+        Action::SanitiseArg
+        | Action::SanitiseMatched
+        | Action::SanitiseMatchedBytes
+        | Action::SanitiseRequestHeader
+        | Action::SanitiseResponseHeader => {
+            let hidden = hidden(action, value)?;
+            listed.actions.sanitised.push(hidden);
         }
         _ => {}
     }
@@ -140,6 +147,25 @@ fn logging(actions: &mut Actions, action: Action) {
         Action::NoLog => (actions.log, actions.audit) = (false, false),
         Action::AuditLog => actions.audit = true,
         _ => actions.audit = false,
+    }
+}
+
+/// What a `sanitise…` action hides from the audit log.
+fn hidden(action: Action, value: Option<&str>) -> Result<Hidden, Complaint> {
+    Ok(match action {
+        Action::SanitiseArg => Hidden::Argument(text(value)?.into()),
+        Action::SanitiseRequestHeader => Hidden::RequestHeader(text(value)?.into()),
+        Action::SanitiseResponseHeader => Hidden::ResponseHeader(text(value)?.into()),
+        // Of `sanitiseMatchedBytes:1/4` the whole value is hidden: more, never less.
+        _ => Hidden::Matched,
+    })
+}
+
+/// How sure a rule's author is: 1 to 9.
+fn grade(value: Option<&str>) -> Result<u8, Complaint> {
+    match number(value)? {
+        grade @ 0..=9 => Ok(u8::try_from(grade).unwrap_or(0)),
+        _ => Err(("expected a grade from 1 to 9".to_owned(), None)),
     }
 }
 
@@ -264,6 +290,8 @@ fn ctl(names: &mut Names, listed: &mut Listed, item: &ActionText) -> Outcome {
     let plain = |message| (message, None);
     let value = parsed.value;
     let control = match parsed.kind {
+        Ctl::AuditEngine => Control::AuditEngine(AuditEngine::from_name(&value).map_err(plain)?),
+        Ctl::AuditLogParts => Control::AuditParts(PartsChange::parse(&value).map_err(plain)?),
         Ctl::RuleEngine => Control::RuleEngine(engine_mode(&value).map_err(plain)?),
         Ctl::RequestBodyAccess => Control::RequestBodyAccess(switch(&value).map_err(plain)?),
         Ctl::ResponseBodyAccess => Control::ResponseBodyAccess(switch(&value).map_err(plain)?),

@@ -18,7 +18,6 @@ macro_rules! directives {
 
 use Support::{Ignored, OffOnly, Refused, Runs};
 
-const RECORDS: Support = Ignored("the host writes the decision record");
 const LINEAR: Support = Ignored("regular expressions are matched in linear time");
 const UPLOADS: Support = Ignored("uploads are never written to disk");
 const MEMORY: Support = Ignored("the host bounds memory");
@@ -32,17 +31,17 @@ directives! {
     "SecAction" SecAction Runs;
     "SecArgumentSeparator" SecArgumentSeparator Runs;
     "SecArgumentsLimit" SecArgumentsLimit Runs;
-    "SecAuditEngine" SecAuditEngine RECORDS;
-    "SecAuditLog" SecAuditLog RECORDS;
-    "SecAuditLog2" SecAuditLog2 RECORDS;
-    "SecAuditLogDirMode" SecAuditLogDirMode RECORDS;
-    "SecAuditLogFileMode" SecAuditLogFileMode RECORDS;
-    "SecAuditLogFormat" SecAuditLogFormat RECORDS;
-    "SecAuditLogParts" SecAuditLogParts RECORDS;
-    "SecAuditLogPrefix" SecAuditLogPrefix RECORDS;
-    "SecAuditLogRelevantStatus" SecAuditLogRelevantStatus RECORDS;
-    "SecAuditLogStorageDir" SecAuditLogStorageDir RECORDS;
-    "SecAuditLogType" SecAuditLogType RECORDS;
+    "SecAuditEngine" SecAuditEngine Runs;
+    "SecAuditLog" SecAuditLog Runs;
+    "SecAuditLog2" SecAuditLog2 Runs;
+    "SecAuditLogDirMode" SecAuditLogDirMode Runs;
+    "SecAuditLogFileMode" SecAuditLogFileMode Runs;
+    "SecAuditLogFormat" SecAuditLogFormat Runs;
+    "SecAuditLogParts" SecAuditLogParts Runs;
+    "SecAuditLogPrefix" SecAuditLogPrefix NO_ENGINE;
+    "SecAuditLogRelevantStatus" SecAuditLogRelevantStatus Runs;
+    "SecAuditLogStorageDir" SecAuditLogStorageDir Runs;
+    "SecAuditLogType" SecAuditLogType Runs;
     "SecCacheTransformations" SecCacheTransformations Ignored("transformations are always cached");
     "SecChrootDir" SecChrootDir NO_ENGINE;
     "SecCollectionTimeout" SecCollectionTimeout NO_ENGINE;

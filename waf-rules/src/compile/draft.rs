@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::selection::Selection;
+use crate::audit::Hidden;
 use crate::engine::{Check, Control, Disruptive, Pick, SetVar};
 use crate::syntax::Span;
 use crate::transformations::Transformation;
@@ -39,6 +40,10 @@ pub(crate) struct Actions {
     pub(crate) tags: Vec<Worded>,
     pub(crate) severity: Option<u8>,
     pub(crate) rev: Option<String>,
+    pub(crate) ver: Option<String>,
+    pub(crate) maturity: u8,
+    pub(crate) accuracy: u8,
+    pub(crate) sanitised: Vec<Hidden>,
     pub(crate) next: NextDraft,
 }
 
@@ -54,6 +59,10 @@ impl Default for Actions {
             tags: Vec::new(),
             severity: None,
             rev: None,
+            ver: None,
+            maturity: 0,
+            accuracy: 0,
+            sanitised: Vec::new(),
             next: NextDraft::Following,
         }
     }

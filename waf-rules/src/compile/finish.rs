@@ -24,6 +24,7 @@ pub(crate) fn finish(mut reader: Reader) -> Result<Loaded, Vec<Problem>> {
     if !reader.problems.is_empty() {
         return Err(reader.problems);
     }
+    reader.settings.audit.switched = switches_audit(&reader.drafts);
     let jumps = resolve_jumps(&mut reader);
     let scores = scores(&mut reader.names);
     let mut builder = Builder::new(&reader.drafts);
@@ -62,6 +63,13 @@ pub(crate) fn finish(mut reader: Reader) -> Result<Loaded, Vec<Problem>> {
         warnings: reader.warnings,
         inputs: reader.inputs,
     })
+}
+
+/// True if a rule may switch the audit engine on.
+fn switches_audit(drafts: &[Draft]) -> bool {
+    let links = drafts.iter().flat_map(|draft| &draft.links);
+    let mut controls = links.flat_map(|link| &link.local.controls);
+    controls.any(|control| matches!(control, ControlDraft::Ready(Control::AuditEngine(_))))
 }
 
 fn apply_updates(reader: &mut Reader) {
@@ -325,12 +333,18 @@ impl Builder {
             disruption: actions.disruption,
             status,
             logged: actions.log || actions.audit,
+            audited: actions.audit,
+            error_logged: actions.log,
             next,
             meta: Meta {
                 msg: actions.msg.map(|msg| msg.template),
                 logdata: actions.logdata.map(|logdata| logdata.template),
                 severity: actions.severity,
                 rev: actions.rev,
+                ver: actions.ver,
+                maturity: actions.maturity,
+                accuracy: actions.accuracy,
+                sanitised: actions.sanitised.into(),
                 tags: tags.into(),
                 tag_templates: templated.then(|| {
                     let templates = actions.tags.into_iter().map(|tag| tag.template);

@@ -5,6 +5,7 @@
 //! the reading: all of them are reported at once, and any of them keeps the rules from loading.
 
 mod action_list;
+mod audit;
 mod directives;
 mod draft;
 mod files;

@@ -227,7 +227,12 @@ impl Reader {
                 at.count(1, 1)?;
                 self.include(at)
             }
-            Directive::SecComponentSignature => at.count(1, 1),
+            Directive::SecComponentSignature => {
+                at.count(1, 1)?;
+                let component = at.text(0).to_owned();
+                self.settings.audit.components.push(component);
+                Ok(())
+            }
             Directive::SecRuleRemoveById
             | Directive::SecRuleRemoveByTag
             | Directive::SecRuleRemoveByMsg
@@ -463,6 +468,7 @@ impl Reader {
                 open.actions.status = open.actions.status.or(listed.actions.status);
                 open.actions.msg = open.actions.msg.or(listed.actions.msg);
                 open.actions.logdata = open.actions.logdata.or(listed.actions.logdata);
+                open.actions.sanitised.extend(listed.actions.sanitised);
                 open.links.push(LinkDraft {
                     targets,
                     check,

@@ -1,5 +1,6 @@
 //! Directives that set one thing.
 
+use super::audit;
 use super::directives::Directive;
 use crate::body::json::Naming;
 use crate::body::nested::Kinds;
@@ -19,6 +20,16 @@ pub(crate) fn apply(
 ) -> Result<(), String> {
     let first = arguments.first().copied().unwrap_or("");
     match directive {
+        Directive::SecAuditEngine
+        | Directive::SecAuditLog
+        | Directive::SecAuditLog2
+        | Directive::SecAuditLogDirMode
+        | Directive::SecAuditLogFileMode
+        | Directive::SecAuditLogFormat
+        | Directive::SecAuditLogParts
+        | Directive::SecAuditLogRelevantStatus
+        | Directive::SecAuditLogStorageDir
+        | Directive::SecAuditLogType => audit::apply(&mut settings.audit, directive, first)?,
         Directive::SecRuleEngine => settings.engine = engine_mode(first)?,
         Directive::SecRequestBodyAccess => settings.request_body_access = switch(first)?,
         Directive::SecResponseBodyAccess => settings.response_body_access = switch(first)?,

@@ -11,6 +11,7 @@ use super::report::{Disruption, Intervention};
 use super::rule::{Allow, Control, Disruptive, EngineMode, Next, Rule};
 use super::ruleset::{Entry, RuleSet};
 use super::state::State;
+use crate::audit;
 use super::trace::{self, Event, Skip};
 
 /// Runs the rules of `phase`, 1 to 5.
@@ -146,6 +147,9 @@ fn run_chain(rules: &RuleSet, state: &mut State, rule: &Rule, quick: Option<Quic
         if number == 0 && rule.links.len() > 1 {
             state.starters.clone_from(&state.previous);
         }
+        if let Some(trail) = &mut state.trail {
+            trail.linked(number, &state.previous);
+        }
     }
     true
 }
@@ -170,6 +174,9 @@ fn conclude(rules: &RuleSet, state: &mut State, rule: &Rule) {
     } else {
         String::new()
     };
+    if state.trail.is_some() {
+        audit::note(rules, state, rule);
+    }
     if rule.phase < 5
         && let Some(disruption) = &rule.disruption
     {
@@ -220,6 +227,16 @@ fn disrupt(
 
 fn apply(state: &mut State, control: &Control) {
     match control {
+        Control::AuditEngine(engine) => {
+            if let Some(trail) = &mut state.trail {
+                trail.engine = *engine;
+            }
+        }
+        Control::AuditParts(change) => {
+            if let Some(trail) = &mut state.trail {
+                trail.change_parts(*change);
+            }
+        }
         // Rules may switch the engine down, never past what the host decided.
         Control::RuleEngine(EngineMode::On) => {
             if !state.detection_only {

@@ -29,6 +29,7 @@ mod transaction;
 mod tx;
 mod values;
 
+pub(crate) use arena::Text;
 pub(crate) use bits::Bits;
 pub(crate) use cache::Pipeline;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -46,7 +47,7 @@ pub(crate) use rule::{
 pub use ruleset::RuleSet;
 pub(crate) use ruleset::{Entry, Scores, Settings};
 pub(crate) use selector::{Selector, Selectors};
-pub(crate) use state::State;
+pub(crate) use state::{Hit, State};
 pub(crate) use target::{Exclude, Pick, Target, TargetSet};
 pub(crate) use template::{Piece, Template};
 pub use trace::{Event, Skip};

@@ -6,6 +6,7 @@ use super::bits::Bits;
 use super::target::Pick;
 use super::template::Template;
 use super::tx::Slot;
+use crate::audit::{AuditEngine, Hidden, PartsChange};
 use crate::body::nested::Kinds;
 use crate::operators::Operator;
 use crate::variables::Variable;
@@ -20,6 +21,9 @@ pub(crate) struct Rule {
     pub(crate) status: u16,
     /// True if a match is reported.
     pub(crate) logged: bool,
+    /// True if a match goes to the audit log, to the error log.
+    pub(crate) audited: bool,
+    pub(crate) error_logged: bool,
     pub(crate) next: Next,
     pub(crate) meta: Meta,
 }
@@ -31,6 +35,12 @@ pub(crate) struct Meta {
     pub(crate) logdata: Option<Template>,
     pub(crate) severity: Option<u8>,
     pub(crate) rev: Option<String>,
+    pub(crate) ver: Option<String>,
+    /// 1 to 9; 0 where the rule does not say.
+    pub(crate) maturity: u8,
+    pub(crate) accuracy: u8,
+    /// What a match hides from the audit log.
+    pub(crate) sanitised: Box<[Hidden]>,
     pub(crate) tags: Arc<[String]>,
     /// Set only where a tag holds macros.
     pub(crate) tag_templates: Option<Box<[Template]>>,
@@ -146,6 +156,8 @@ pub(crate) enum Change {
 /// `ctl`.
 #[derive(Debug)]
 pub(crate) enum Control {
+    AuditEngine(AuditEngine),
+    AuditParts(PartsChange),
     RuleEngine(EngineMode),
     RequestBodyAccess(bool),
     ResponseBodyAccess(bool),

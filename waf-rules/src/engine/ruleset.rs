@@ -15,6 +15,7 @@ use super::state::State;
 use super::target::TargetSet;
 use super::transaction::{Origin, Transaction};
 use super::tx::{Slot, TxNames};
+use crate::audit::{AuditOutputs, AuditSettings};
 use crate::body::json::Naming;
 use crate::body::nested::Kinds;
 use crate::body::xml::XPath;
@@ -102,6 +103,7 @@ pub(crate) struct Settings {
     pub(crate) nested_arguments: Kinds,
     pub(crate) argument_separator: u8,
     pub(crate) upload_files: usize,
+    pub(crate) audit: AuditSettings,
 }
 
 impl Default for Settings {
@@ -125,6 +127,7 @@ impl Default for Settings {
             nested_arguments: Kinds::default(),
             argument_separator: b'&',
             upload_files: 100,
+            audit: AuditSettings::default(),
         }
     }
 }
@@ -149,6 +152,12 @@ impl RuleSet {
         run_phase(self, &mut state, 1);
         self.plan
             .expect(|quick| state.tx.get(quick.slot).map(|value| value.number));
+    }
+
+    /// What a host must open for the audit log; `None` if no entry can come.
+    #[must_use]
+    pub fn audit_outputs(&self) -> Option<AuditOutputs> {
+        self.settings.audit.outputs()
     }
 
     /// How many rules there are; a chain counts as one.

@@ -17,6 +17,7 @@ use super::target::Item;
 use super::trace::Event;
 use super::tx::Tx;
 use super::values::Values;
+use crate::audit::Trail;
 use crate::body::nested::Kinds;
 use crate::operators::Captures;
 use crate::variables::Variable;
@@ -92,6 +93,8 @@ pub(crate) struct State {
     pub(crate) allowed: Option<Allow>,
 
     pub(crate) matches: Vec<Match>,
+    /// Only where an audit entry may come to be written.
+    pub(crate) trail: Option<Box<Trail>>,
     pub(crate) intervention: Option<Intervention>,
     pub(crate) would_block: Option<Intervention>,
     /// The first thing that did not fit and so was not inspected.
@@ -113,6 +116,7 @@ impl State {
             profile.pin_all(&mut tx, &mut arena);
             removed.clone_from(&profile.removed);
         }
+        let audit = &rules.settings.audit;
         Self {
             arena,
             values: Values::default(),
@@ -146,6 +150,7 @@ impl State {
             detection_only: false,
             allowed: None,
             matches: Vec::new(),
+            trail: audit.awaited().then(|| Box::new(Trail::new(audit))),
             intervention: None,
             would_block: None,
             overflow: None,

@@ -11,6 +11,7 @@ use super::rule::EngineMode;
 use super::ruleset::RuleSet;
 use super::state::State;
 use super::tx::Slot;
+use crate::audit::{self, Ending, Entry, Redaction, Trail};
 use crate::operators::leading_number;
 use crate::variables::{
     fill_body, fill_defaults, fill_nested, fill_origin, fill_request, fill_response,
@@ -103,6 +104,14 @@ impl Transaction {
             .collect()
     }
 
+    /// Keeps what [`Transaction::error_lines`] tells, also where the rules write no audit log.
+    pub fn keep_lines(&mut self) {
+        let settings = &self.rules.settings.audit;
+        self.state
+            .trail
+            .get_or_insert_with(|| Box::new(Trail::new(settings)));
+    }
+
     /// Phase 1.
     pub fn request_headers<'h>(
         &mut self,
@@ -133,6 +142,9 @@ impl Transaction {
                 seen = start;
             }
             let partial = !whole || seen.len() < body.len();
+            if let Some(trail) = &mut self.state.trail {
+                trail.keep_body(seen);
+            }
             fill_body(&mut self.state, settings, seen, partial);
         }
         fill_nested(&mut self.state, settings);
@@ -183,6 +195,9 @@ impl Transaction {
     /// Phase 5, and the result.
     pub fn finish(&mut self) -> Outcome {
         run_phase(&self.rules, &mut self.state, 5);
+        if let Some(trail) = &mut self.state.trail {
+            trail.would_be = self.state.would_block.as_ref().map(|would| would.status);
+        }
         Outcome {
             matches: std::mem::take(&mut self.state.matches),
             inbound_score: self.score(&self.rules.scores.inbound),
@@ -196,6 +211,20 @@ impl Transaction {
     #[cfg(test)]
     pub(crate) fn into_state(self) -> State {
         self.state
+    }
+
+    /// The audit entry of an exchange that is over, if one is to be written. To be asked after
+    /// [`Transaction::finish`].
+    #[must_use]
+    pub fn audit(&self, ending: &Ending<'_>) -> Option<Entry> {
+        audit::render(&self.rules, &self.state, ending)
+    }
+
+    /// ModSecurity's error log lines of the rules that matched, without time and place; nothing
+    /// unless [`Transaction::keep_lines`] was called or the rules write an audit log.
+    #[must_use]
+    pub fn error_lines(&self, redaction: &Redaction) -> Vec<Vec<u8>> {
+        audit::lines(&self.rules, &self.state, redaction)
     }
 
     fn run(&mut self, phase: u8) -> Option<Intervention> {

@@ -8,6 +8,7 @@ mod captures;
 mod ip_match;
 mod number;
 mod phrases;
+mod places;
 mod prefilter;
 mod rx;
 mod text;

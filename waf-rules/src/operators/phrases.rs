@@ -56,6 +56,12 @@ impl Phrases {
         found.is_some()
     }
 
+    /// Where the phrase lies that [`Phrases::matches`] found.
+    pub(super) fn place(&self, value: &[u8]) -> Option<(usize, usize)> {
+        let found = self.automaton.find(value)?;
+        Some((found.start(), found.range().len()))
+    }
+
     pub(super) fn prefilter(&self) -> Option<Prefilter> {
         Prefilter::of_literals(&self.list, true).useful()
     }

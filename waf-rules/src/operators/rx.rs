@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::places::{PLACES, place};
 use super::{Captures, Prefilter, has_macro};
 use crate::regex::{Pattern, PatternCache};
 
@@ -74,6 +75,25 @@ impl Rx {
             }
             number > 0
         })
+    }
+
+    /// Where the groups of the match, or of all matches, lie in `value`.
+    pub(super) fn places(&self, value: &[u8], argument: &[u8], all: bool) -> Vec<(usize, usize)> {
+        let mut places = Vec::new();
+        self.with_pattern(argument, |pattern| {
+            let mut start = 0;
+            while places.len() < PLACES {
+                let found = pattern.captures_at(value, start, |_, bytes| {
+                    places.push(place(value, bytes));
+                });
+                let Some(found) = found.filter(|_| all) else {
+                    break;
+                };
+                start = found.end() + usize::from(found.is_empty());
+            }
+            true
+        });
+        places
     }
 
     pub(super) fn prefilter(&self) -> Option<Prefilter> {

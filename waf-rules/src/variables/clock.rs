@@ -30,7 +30,7 @@ pub(crate) fn calendar(now: SystemTime, variable: Variable) -> String {
 
 /// Year, month (1 to 12) and day of the month of a day counted from 1970-01-01, after Howard
 /// Hinnant's `civil_from_days`: years begin in March, so that the leap day comes last.
-fn date(days: u64) -> (u64, u64, u64) {
+pub(crate) fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let era = days / 146_097;
     let day_of_era = days % 146_097;

@@ -11,7 +11,7 @@ mod request;
 mod response;
 
 pub(crate) use body::fill_body;
-pub(crate) use clock::calendar;
+pub(crate) use clock::{calendar, date};
 pub(crate) use nested::fill_nested;
 pub(crate) use request::{fill_defaults, fill_origin, fill_request};
 pub(crate) use response::{fill_response, fill_response_body};
