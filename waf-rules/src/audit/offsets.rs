@@ -104,6 +104,7 @@ impl<'a> Request<'a> {
             Variable::RequestBodyLength => vec![(self.head(), self.body.len())],
             Variable::ResponseBody | Variable::ResponseHeaders => vec![(self.head(), length)],
             Variable::ArgsCombinedSize => self.all_arguments(),
+            Variable::FilesCombinedSize => self.all_files(),
             _ => self.member(hit).into_iter().collect(),
         }
     }
@@ -132,10 +133,10 @@ impl<'a> Request<'a> {
             Variable::ArgsNames | Variable::ArgsGetNames | Variable::ArgsPostNames => {
                 self.argument(hit, true)
             }
-            Variable::Files | Variable::MultipartFilename => self.file(hit, |part| part.file),
-            Variable::FilesNames | Variable::MultipartName => {
-                self.file(hit, |part| Some(part.name))
-            }
+            Variable::Files => self.file(hit, |part| part.file),
+            Variable::FilesNames => self.file(hit, |part| Some(part.name)),
+            Variable::MultipartFilename => self.part(hit, |part| part.file),
+            Variable::MultipartName => self.part(hit, |part| Some(part.name)),
             Variable::FilesSizes | Variable::FilesTmpContent => {
                 self.file(hit, |part| Some(part.content))
             }
@@ -295,6 +296,25 @@ impl<'a> Request<'a> {
             })
             .flatten()
             .collect()
+    }
+
+    fn all_files(&self) -> Vec<Place> {
+        let head = self.head();
+        let parts = parts(self.body).into_iter();
+        let files = parts.filter(|part| part.file.is_some());
+        files
+            .map(|part| (head + part.content.0, part.content.1))
+            .collect()
+    }
+
+    /// The place of a part's word that reads like the hit.
+    fn part(&self, hit: &Hit, place: impl Fn(&Part) -> Option<Place>) -> Option<Place> {
+        let wanted = self.state.arena.get(hit.raw);
+        let places = parts(self.body).into_iter();
+        let (at, length) = places
+            .filter_map(|part| place(&part))
+            .find(|(at, length)| self.body.get(*at..at + length) == Some(wanted))?;
+        Some((self.head() + at, length))
     }
 
     fn file(&self, hit: &Hit, place: impl Fn(&Part) -> Option<Place>) -> Option<Place> {
