@@ -9,14 +9,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use edge_audit::Metrics;
 use edge_audit::metrics::{RouteMetrics, RuleMetrics, UpstreamMetrics};
+use edge_audit::{Logs, Metrics, RuleLogs};
 use edge_config::{BodyLimits, HostHeader, Policy, Profile, Protocol, RouteQuery, Upstream};
 use edge_conn::gate::HeadLimits;
 use edge_core::{Diagnostic, Exchange, Head, Mode, Refusal};
 
 use crate::proxy::hold::HoldLimits;
 use crate::rules::{Loaded, RuleSets};
+use crate::stages::audit::Audit;
 use crate::stages::waf::Waf;
 use crate::upstreams::{Balance, Dial, Ejection, Group, Server, Settings};
 
@@ -37,6 +38,9 @@ pub(crate) struct Gateway {
     unrouted: RouteMetrics,
     matches: RuleMetrics,
     rule_count: usize,
+    /// How audit entries are rendered.
+    audit: Audit,
+    rule_logs: RuleLogs,
     rule_sets: Vec<Arc<Loaded>>,
 }
 
@@ -137,6 +141,8 @@ pub(crate) fn assemble(
         unrouted: metrics.route("none"),
         matches: metrics.rules(rules.ids()),
         rule_count: rules.ids().count(),
+        audit: Audit::new(policy.logs()),
+        rule_logs: rules.logs(),
         rule_sets: rules.into_sets(),
         policy,
     };
@@ -218,6 +224,17 @@ impl Gateway {
                 .ejected
                 .set(i64::try_from(ejected).unwrap_or(i64::MAX));
         }
+    }
+
+    /// All logs: the gateway's own and those that rule sets name.
+    pub(crate) fn logs(&self) -> Logs {
+        let logs = self.policy.logs().clone();
+        logs.with_rules(self.rule_logs.clone())
+    }
+
+    /// How audit entries are rendered.
+    pub(crate) const fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// Counts a finished exchange.

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use edge_audit::RuleLogs;
 use edge_config::{Origin, Tuning, Waf};
 use edge_core::{Diagnostic, Level, Position};
 use waf_rules::spec::{RulesSpec, Source};
 use waf_rules::{Inputs, Loader, Problem, Profile, RuleSet};
+
+use crate::stages::audit;
 
 /// The rule sets of one configuration.
 #[derive(Default)]
@@ -115,6 +118,11 @@ impl RuleSets {
             warnings: diagnostics(loaded.warnings, Level::Warning, &helps),
             rules: Arc::new(loaded.rules),
         })
+    }
+
+    /// What the audit logs of all sets need to be opened.
+    pub(crate) fn logs(&self) -> RuleLogs {
+        audit::logs(self.sets.iter().map(|set| &set.rules))
     }
 
     /// The numbers of all rules.

@@ -15,6 +15,7 @@ use edge_core::{Connection, Decision, Exchange, Layer, Refusal, RequestId, Verdi
 
 use crate::assemble::{Gateway, RouteState};
 use crate::pipeline;
+use crate::stages::waf::Inspection;
 
 /// Shared by all workers for the life of the process.
 pub(crate) struct Shared {
@@ -65,6 +66,25 @@ impl Shared {
     pub(crate) fn next_id(&self) -> RequestId {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         RequestId::new((u128::from(self.process) << 64) | u128::from(number))
+    }
+
+    /// Phase 5 of an exchange that is over, and its audit entry; `headers` are those that were sent
+    /// to the client.
+    pub(crate) fn conclude(
+        &self,
+        gateway: &Gateway,
+        inspection: &mut Inspection,
+        exchange: &mut Exchange,
+        headers: &[(&[u8], &[u8])],
+    ) {
+        inspection.finish(exchange);
+        if !inspection.audits() {
+            return;
+        }
+        let audit = gateway.audit();
+        if let Some(entry) = audit.entry(inspection, exchange, headers) {
+            self.recorder.audit(entry);
+        }
     }
 
     /// Counts and records a finished exchange; `gateway` is the configuration it began with.
@@ -121,8 +141,8 @@ impl Observer for Shared {
             enforced: true,
         });
         let gateway = self.gateway();
-        if let Some(inspection) = pipeline::witness(&gateway, &mut exchange, false) {
-            inspection.finish(&mut exchange);
+        if let Some(mut inspection) = pipeline::witness(&gateway, &mut exchange, false) {
+            self.conclude(&gateway, &mut inspection, &mut exchange, &[]);
         }
         self.record(&gateway, None, exchange);
     }

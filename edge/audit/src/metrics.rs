@@ -349,6 +349,7 @@ impl Reloads {
 pub struct RecordCounters {
     pub(crate) record: SinkCounters,
     pub(crate) access: SinkCounters,
+    pub(crate) rules: SinkCounters,
     pub(crate) queue_full: IntCounter,
 }
 
@@ -362,6 +363,7 @@ impl RecordCounters {
         Self {
             record: SinkCounters::unregistered(),
             access: SinkCounters::unregistered(),
+            rules: SinkCounters::unregistered(),
             queue_full: unregistered(),
         }
     }
@@ -378,6 +380,7 @@ impl RecordCounters {
         Ok(Self {
             record: sink("decision"),
             access: sink("access"),
+            rules: sink("audit"),
             queue_full: dropped.with_label_values(&["decision", "queue"]),
         })
     }

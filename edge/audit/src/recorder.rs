@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use edge_core::Exchange;
 
 use crate::metrics::{RecordCounters, SinkCounters};
+use crate::rule_logs::{self, RuleEntry, RuleSinks};
 use crate::sink::{self, Sink};
 use crate::spec::{AccessLogFormat, Logs, Output, Style};
 use crate::{access_log, record};
@@ -90,6 +91,10 @@ impl Recorder {
         let errors = outputs
             .into_iter()
             .filter_map(|(log, output)| probe(log, output));
+        let rules = rule_logs::probe(&logs.rules).into_iter();
+        let rules = rules.map(|(output, error)| unopened(rule_logs::NAME, &output, error));
+        let shared = shared_file(logs).into_iter();
+        let errors = errors.chain(rules).chain(shared);
         let errors: Vec<_> = errors.collect();
         if errors.is_empty() {
             Ok(())
@@ -118,6 +123,18 @@ impl Recorder {
         if let Err(why) = sent {
             shared.waiting.fetch_sub(weight, Ordering::Relaxed);
             shared.lost_one(why);
+        }
+    }
+
+    /// Hands over an audit entry of a rule set; never blocks.
+    pub fn audit(&self, entry: Box<RuleEntry>) {
+        let shared = &self.shared;
+        let weight = entry.weight();
+        let waiting = shared.waiting.fetch_add(weight, Ordering::Relaxed);
+        let room = waiting <= QUEUE_BYTES;
+        if !room || self.queue.try_send(Item::Entry { entry, weight }).is_err() {
+            shared.waiting.fetch_sub(weight, Ordering::Relaxed);
+            shared.counters.rules.dropped.inc();
         }
     }
 
@@ -182,6 +199,10 @@ enum Item {
         exchange: Box<Exchange>,
         weight: usize,
     },
+    Entry {
+        entry: Box<RuleEntry>,
+        weight: usize,
+    },
     Wake,
 }
 
@@ -240,6 +261,7 @@ impl Shared {
 struct Outputs {
     record: Option<Sink>,
     access: Option<Sink>,
+    rules: RuleSinks,
     format: AccessLogFormat,
     style: Style,
 }
@@ -249,7 +271,13 @@ impl Outputs {
         let open = |log, output: &Output, counters: &SinkCounters| {
             Sink::open(log, output, counters.clone()).map_err(|error| unopened(log, output, error))
         };
+        if let Some(error) = shared_file(logs) {
+            return Err(error);
+        }
+        let rules = RuleSinks::open(&logs.rules, &counters.rules)
+            .map_err(|(output, error)| unopened(rule_logs::NAME, &output, error))?;
         Ok(Self {
+            rules,
             record: open(RECORD, &logs.record, &counters.record)?,
             access: open(ACCESS, &logs.access, &counters.access)?,
             format: logs.format,
@@ -258,11 +286,12 @@ impl Outputs {
     }
 
     fn any(&self) -> bool {
-        self.record.is_some() || self.access.is_some()
+        self.record.is_some() || self.access.is_some() || !self.rules.is_empty()
     }
 
     fn sinks(&mut self) -> impl Iterator<Item = &mut Sink> {
-        self.record.iter_mut().chain(self.access.iter_mut())
+        let ours = self.record.iter_mut().chain(self.access.iter_mut());
+        ours.chain(self.rules.iter_mut())
     }
 
     fn add(&mut self, exchange: &Exchange) {
@@ -271,6 +300,7 @@ impl Outputs {
             access,
             format,
             style,
+            ..
         } = self;
         if let Some(sink) = record {
             sink.line(|out| record::write(out, exchange, style));
@@ -371,9 +401,16 @@ impl Writer {
     }
 
     fn take(&mut self, item: Item) {
-        if let Item::Exchange { exchange, weight } = item {
-            self.shared.waiting.fetch_sub(weight, Ordering::Relaxed);
-            self.outputs.add(&exchange);
+        match item {
+            Item::Exchange { exchange, weight } => {
+                self.shared.waiting.fetch_sub(weight, Ordering::Relaxed);
+                self.outputs.add(&exchange);
+            }
+            Item::Entry { entry, weight } => {
+                self.shared.waiting.fetch_sub(weight, Ordering::Relaxed);
+                self.outputs.rules.add(&entry);
+            }
+            Item::Wake => {}
         }
     }
 
@@ -414,6 +451,22 @@ impl Writer {
             }
         }
     }
+}
+
+/// An audit log that is also one of ours: two writers would spoil each other's lines.
+fn shared_file(logs: &Logs) -> Option<AuditError> {
+    let ours = [&logs.record, &logs.access];
+    let mut files = logs.rules.files.keys();
+    let path = files.find(|path| {
+        let is = |output: &Output| matches!(output, Output::File(ours) if **ours == ***path);
+        ours.into_iter().any(is)
+    })?;
+    let error = io::Error::other("the decision record or the access log is written there");
+    Some(unopened(
+        rule_logs::NAME,
+        &Output::File(path.to_path_buf()),
+        error,
+    ))
 }
 
 fn unopened(log: &'static str, output: &Output, error: io::Error) -> AuditError {

@@ -5,6 +5,7 @@
 //! a full disk and two lines never merge. The backlog is bounded: beyond it whole lines are counted
 //! as lost. It runs on the writer thread alone; nothing here may be called from the request path.
 
+use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
@@ -23,6 +24,10 @@ pub(crate) struct Sink {
     backlog: Vec<u8>,
     /// Bytes of the backlog that are written already.
     written: usize,
+    /// Where each waiting entry ends: most are one line, some are several that belong together.
+    ends: VecDeque<usize>,
+    /// Where in the backlog the entry begins whose bytes are written next.
+    begun: usize,
     counters: SinkCounters,
     trouble: Option<Trouble>,
 }
@@ -50,11 +55,21 @@ impl Sink {
         output: &Output,
         counters: SinkCounters,
     ) -> io::Result<Option<Self>> {
+        Self::open_with(name, output, MODE, counters)
+    }
+
+    /// As [`Sink::open`]; a file that is made gets this mode.
+    pub(crate) fn open_with(
+        name: &'static str,
+        output: &Output,
+        mode: u32,
+        counters: SinkCounters,
+    ) -> io::Result<Option<Self>> {
         let medium: Box<dyn Medium> = match output {
             Output::Off => return Ok(None),
             Output::Stdout => Box::new(Stdout(duplicate(io::stdout().as_fd())?)),
             Output::Stderr => Box::new(Stderr(duplicate(io::stderr().as_fd())?)),
-            Output::File(path) => Box::new(LogFile::open(path)?),
+            Output::File(path) => Box::new(LogFile::open(path, mode)?),
         };
         Ok(Some(Self::new(name, medium, counters)))
     }
@@ -65,6 +80,8 @@ impl Sink {
             medium,
             backlog: Vec::with_capacity(BATCH),
             written: 0,
+            ends: VecDeque::new(),
+            begun: 0,
             counters,
             trouble: None,
         }
@@ -78,6 +95,7 @@ impl Sink {
         }
         write(&mut self.backlog);
         self.backlog.push(b'\n');
+        self.ends.push_back(self.backlog.len());
     }
 
     /// Whether enough lines wait for a write to be worth it.
@@ -110,7 +128,8 @@ impl Sink {
         self.backlog.clear();
         // One burst must not keep its memory for ever.
         self.backlog.shrink_to(2 * BATCH);
-        self.written = 0;
+        self.ends.clear();
+        (self.written, self.begun) = (0, 0);
         if let Some(Trouble {
             reported: true,
             lost,
@@ -142,29 +161,36 @@ impl Sink {
 
     /// Gives up what is left, at the end of a shutdown.
     pub(crate) fn abandon(&mut self) -> u64 {
-        let rest = self.backlog.get(self.written..).unwrap_or_default();
-        let lost = lines(rest);
+        let lost = self.ends.len() as u64;
         self.lose(lost);
         self.backlog.clear();
-        self.written = 0;
+        self.ends.clear();
+        (self.written, self.begun) = (0, 0);
         lost
     }
 
     fn advance(&mut self, count: usize) {
-        let end = self.backlog.len().min(self.written + count);
-        let done = self.backlog.get(self.written..end).unwrap_or_default();
-        self.counters.written.inc_by(lines(done));
-        self.written = end;
+        self.written = self.backlog.len().min(self.written + count);
+        while let Some(end) = self
+            .ends
+            .front()
+            .copied()
+            .filter(|end| *end <= self.written)
+        {
+            self.ends.pop_front();
+            self.begun = end;
+            self.counters.written.inc();
+        }
     }
 
     fn failed(&mut self, now: Instant, error: &io::Error) {
         // Make room: only the written bytes of a torn line are remembered, by starting after them.
         let torn = self.torn_line();
-        self.backlog.drain(..self.written);
-        self.written = 0;
+        self.forget(self.written);
         if torn {
             // Kept as a mark that the first line in the backlog is the rest of one.
             self.backlog.insert(0, TORN);
+            self.ends.iter_mut().for_each(|end| *end += 1);
             self.written = 1;
         }
         // A pipe whose reader is slow is tried again soon, and no news unless it lasts.
@@ -190,27 +216,27 @@ impl Sink {
         }
     }
 
-    /// Whether the written part of the backlog ends inside a line.
+    /// Whether the written part of the backlog ends inside an entry.
     fn torn_line(&self) -> bool {
-        let last = self
-            .written
-            .checked_sub(1)
-            .and_then(|at| self.backlog.get(at));
-        last.is_some_and(|byte| *byte != b'\n')
+        self.written > self.begun
     }
 
     fn drop_torn_line(&mut self) {
         if !self.torn_line() {
             return;
         }
-        let rest = self.backlog.get(self.written..).unwrap_or_default();
-        let end = rest
-            .iter()
-            .position(|b| *b == b'\n')
-            .map_or(rest.len(), |at| at + 1);
-        self.backlog.drain(..self.written + end);
-        self.written = 0;
+        let end = self.ends.pop_front().unwrap_or(self.backlog.len());
+        self.forget(end);
         self.lose(1);
+    }
+
+    /// Lets go of the first `count` bytes of the backlog.
+    fn forget(&mut self, count: usize) {
+        self.backlog.drain(..count.min(self.backlog.len()));
+        self.ends
+            .iter_mut()
+            .for_each(|end| *end = end.saturating_sub(count));
+        (self.written, self.begun) = (0, 0);
     }
 
     fn lose(&mut self, count: u64) {
@@ -219,10 +245,6 @@ impl Sink {
             trouble.lost += count;
         }
     }
-}
-
-fn lines(bytes: &[u8]) -> u64 {
-    bytes.iter().map(|b| u64::from(*b == b'\n')).sum()
 }
 
 fn duplicate(fd: std::os::fd::BorrowedFd<'_>) -> io::Result<File> {
@@ -261,6 +283,7 @@ impl Medium for Stderr {
 /// A file that is appended to.
 struct LogFile {
     path: PathBuf,
+    mode: u32,
     file: File,
     /// Nothing was written since it was opened. Before the first line is, a line that somebody else
     /// left half written (a process that died, a full disk) is ended.
@@ -268,15 +291,16 @@ struct LogFile {
 }
 
 impl LogFile {
-    fn open(path: &Path) -> io::Result<Self> {
+    fn open(path: &Path, mode: u32) -> io::Result<Self> {
         let file = OpenOptions::new()
             .append(true)
             .create(true)
-            .mode(0o640)
+            .mode(mode)
             .open(path)?;
         let path = path.to_owned();
         Ok(Self {
             path,
+            mode,
             file,
             fresh: true,
         })
@@ -295,7 +319,7 @@ impl Medium for LogFile {
     }
 
     fn reopen(&mut self) -> io::Result<()> {
-        *self = Self::open(&self.path)?;
+        *self = Self::open(&self.path, self.mode)?;
         Ok(())
     }
 }
@@ -318,6 +342,15 @@ pub(crate) fn probe(output: &Output) -> io::Result<()> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether files could be made in `folder`.
+pub(crate) fn probe_folder(folder: &Path) -> io::Result<()> {
+    writable(if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    })
 }
 
 /// Whether a file could be made in `folder`: asks for one without a name, which nobody ever sees.
@@ -356,6 +389,8 @@ fn ends_inside_a_line(path: &Path, file: &File) -> bool {
     look().unwrap_or(false)
 }
 
+/// Mode of files that are made.
+const MODE: u32 = 0o640;
 /// Bytes that make a write worth it while more lines wait.
 const BATCH: usize = 128 * 1024;
 /// Bytes that may wait for an output in trouble.

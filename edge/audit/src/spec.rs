@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::redact::Redaction;
+use crate::rule_logs::RuleLogs;
 
 /// The decision record: one JSON line for every exchange.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -146,9 +147,24 @@ pub struct Logs {
     pub(crate) format: AccessLogFormat,
     pub(crate) queue: usize,
     pub(crate) style: Style,
+    pub(crate) rules: RuleLogs,
+    redact: RedactSpec,
 }
 
 impl Logs {
+    /// These logs and those that rule sets name themselves.
+    #[must_use]
+    pub fn with_rules(mut self, rules: RuleLogs) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// What must not be written, for whoever renders entries.
+    #[must_use]
+    pub const fn redact(&self) -> &RedactSpec {
+        &self.redact
+    }
+
     /// Records that may wait for the writer.
     #[must_use]
     pub const fn queue(&self) -> usize {
@@ -196,17 +212,19 @@ impl TryFrom<(AuditSpec, AccessLogSpec)> for Logs {
             headers,
             cookies,
             parameters,
-        } = audit.redact;
+        } = &audit.redact;
         Ok(Self {
             record: audit.output,
             access: access.output,
             format: access.format,
             queue: audit.queue,
             style: Style {
-                redaction: Redaction::new(&headers, cookies, &parameters),
+                redaction: Redaction::new(headers, *cookies, parameters),
                 max_value: audit.max_value,
                 max_record: audit.max_record,
             },
+            rules: RuleLogs::default(),
+            redact: audit.redact,
         })
     }
 }

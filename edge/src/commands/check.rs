@@ -27,19 +27,19 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let Some(loaded) = super::load(&args.config) else {
         return Ok(ExitCode::FAILURE);
     };
-    let outputs = Recorder::probe(loaded.policy.logs());
+    let policy = Arc::new(loaded.policy);
     match assemble::assemble(
-        Arc::new(loaded.policy),
+        policy.clone(),
         &*Metrics::new(VERSION)?,
         None,
         &mut Vec::new(),
     ) {
         Ok(assembled) => {
             super::show(&assembled.warnings);
-            if let Err(errors) = outputs {
+            let gateway = assembled.gateway;
+            if let Err(errors) = Recorder::probe(&gateway.logs()) {
                 return Ok(unwritable(errors));
             }
-            let gateway = assembled.gateway;
             writeln!(
                 io::stdout(),
                 "{}: ok ({} routes, {} rules)",
@@ -51,6 +51,7 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         }
         Err(mistakes) => {
             super::show(&mistakes);
+            let outputs = Recorder::probe(policy.logs());
             Ok(outputs.map_or_else(unwritable, |()| ExitCode::FAILURE))
         }
     }

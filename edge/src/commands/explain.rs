@@ -137,7 +137,7 @@ async fn tell(gateway: &Gateway, client: IpAddr, raw: &[u8]) -> Story {
         }
     };
     let matches = inspection
-        .map(|inspection| inspection.finish(&mut exchange))
+        .map(|mut inspection| inspection.finish(&mut exchange))
         .unwrap_or_default();
     Story {
         admitted,

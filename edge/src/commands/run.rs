@@ -120,9 +120,9 @@ impl Started {
             Err(mistakes) => return Ok(Err(mistakes)),
         };
         super::show(&assembled.warnings);
-        let recorder = Recorder::start(policy.logs(), metrics.records.clone())
-            .context("the logs cannot be written")?;
         let gateway = assembled.gateway;
+        let recorder = Recorder::start(&gateway.logs(), metrics.records.clone())
+            .context("the logs cannot be written")?;
         let shared = Arc::new(Shared::new(gateway, recorder, metrics.clone())?);
         Ok(Ok(Self {
             args,
@@ -248,7 +248,9 @@ impl Running {
             .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
         let admin = self.admin.prepare(&policy)?;
         resolve_names(&assembled.gateway).await;
-        self.shared.recorder().configure(policy.logs())?;
+        self.shared
+            .recorder()
+            .configure(&assembled.gateway.logs())?;
         self.shared.replace(assembled.gateway);
         self.workers.serve(policy.listeners(), bound)?;
         self.admin.adopt(admin, &self.live)?;

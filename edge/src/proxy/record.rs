@@ -9,6 +9,7 @@ use pingora::proxy::Session;
 
 use super::Context;
 use super::intercept::Handle;
+use crate::stages::waf::Inspection;
 
 /// Finishes the exchange and hands it to the recorder.
 pub(super) fn write(session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
@@ -29,7 +30,20 @@ pub(super) fn write(session: &mut Session, error: Option<&Error>, ctx: &mut Cont
             .error
             .get_or_insert_with(|| error.reason_str().to_owned());
     }
-    finish(ctx);
+    let headers: Vec<(&[u8], &[u8])> = match session.response_written() {
+        Some(response) if audits(ctx) => {
+            let headers = response.headers.iter();
+            let headers = headers.map(|(name, value)| (name.as_ref(), value.as_bytes()));
+            headers.collect()
+        }
+        _ => Vec::new(),
+    };
+    finish(ctx, &headers);
+}
+
+/// True if an audit entry may come, which shows what was sent.
+fn audits(ctx: &Context) -> bool {
+    ctx.inspection.as_ref().is_some_and(Inspection::audits)
 }
 
 /// Finishes an exchange that never came to pingora's last phase. What was sent of an answer is not
@@ -44,15 +58,16 @@ pub(super) fn write_cut(ctx: &mut Context) {
         exchange.faults.extend(judged.fault);
         ctx.inspection = Some(judged.inspection);
     }
-    finish(ctx);
+    finish(ctx, &[]);
 }
 
-fn finish(ctx: &mut Context) {
+fn finish(ctx: &mut Context, headers: &[(&[u8], &[u8])]) {
     let (Some(mut exchange), Some(gateway)) = (ctx.exchange.take(), ctx.gateway.take()) else {
         return;
     };
-    if let Some(inspection) = ctx.inspection.take() {
-        inspection.finish(&mut exchange);
+    if let Some(mut inspection) = ctx.inspection.take() {
+        let shared = &ctx.shared;
+        shared.conclude(&gateway, &mut inspection, &mut exchange, headers);
     }
     exchange.timings.total = exchange.started.elapsed();
     ctx.shared.record(&gateway, ctx.route.as_deref(), exchange);

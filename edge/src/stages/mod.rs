@@ -1,4 +1,5 @@
 //! One small adapter per engine.
 
+pub(crate) mod audit;
 pub(crate) mod inspect;
 pub(crate) mod waf;

@@ -11,7 +11,9 @@ use bytes::Bytes;
 use edge_core::{
     Decision, Exchange, Fault, Finding, Head, Layer, Mode, OnFault, Refusal, Severity, Verdict,
 };
-use waf_rules::{Disruption, Intervention, Match, Origin, Profile, RequestLine, Transaction};
+use waf_rules::{
+    Disruption, Ending, Entry, Intervention, Match, Origin, Profile, RequestLine, Transaction,
+};
 
 /// A profile's rules and how far they may go.
 #[derive(Clone)]
@@ -126,7 +128,7 @@ impl Inspection {
 
     /// Phase 5; writes findings, score and a would-be refusal into the exchange. Returns the
     /// matches with their traces, for `explain`.
-    pub(crate) fn finish(mut self, exchange: &mut Exchange) -> Vec<Match> {
+    pub(crate) fn finish(&mut self, exchange: &mut Exchange) -> Vec<Match> {
         let outcome = match self.guarded(Transaction::finish) {
             Ok(Some(outcome)) => outcome,
             Ok(None) => return Vec::new(),
@@ -147,6 +149,18 @@ impl Inspection {
             });
         }
         outcome.matches
+    }
+
+    /// True if the rules may ask for an audit entry.
+    pub(crate) fn audits(&self) -> bool {
+        let transaction = self.transaction.as_ref();
+        transaction.is_some_and(|transaction| transaction.audits())
+    }
+
+    /// The audit entry of a finished inspection.
+    pub(crate) fn audit(&mut self, ending: &Ending<'_>) -> Result<Option<Entry>, Fault> {
+        self.guarded(|transaction| transaction.audit(ending))
+            .map(Option::flatten)
     }
 
     fn ask(

@@ -100,9 +100,9 @@ fn a_chain_without_an_end_is_an_error() {
 #[test]
 fn what_has_no_effect_says_so() {
     assert_eq!(
-        warnings("SecAuditEngine On\nSecAction \"id:1,pause:3\""),
+        warnings("SecDebugLogLevel 3\nSecAction \"id:1,pause:3\""),
         [
-            "1 <SecAuditEngine> SecAuditEngine has no effect: the host writes the decision record (-)",
+            "1 <SecDebugLogLevel> SecDebugLogLevel has no effect: the host writes logs (-)",
             "2 <pause:3> pause has no effect: no current engine acts on it (-)",
         ]
     );

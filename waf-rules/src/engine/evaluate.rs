@@ -11,8 +11,8 @@ use super::report::{Disruption, Intervention};
 use super::rule::{Allow, Control, Disruptive, EngineMode, Next, Rule};
 use super::ruleset::{Entry, RuleSet};
 use super::state::State;
-use crate::audit;
 use super::trace::{self, Event, Skip};
+use crate::audit;
 
 /// Runs the rules of `phase`, 1 to 5.
 pub(crate) fn run_phase(rules: &RuleSet, state: &mut State, phase: u8) {

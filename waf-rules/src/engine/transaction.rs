@@ -213,6 +213,12 @@ impl Transaction {
         self.state
     }
 
+    /// True if an audit entry may come.
+    #[must_use]
+    pub fn audits(&self) -> bool {
+        self.state.trail.is_some()
+    }
+
     /// The audit entry of an exchange that is over, if one is to be written. To be asked after
     /// [`Transaction::finish`].
     #[must_use]
