@@ -100,9 +100,10 @@ impl<'a> Request<'a> {
                 vec![(target + start, path.len() - start)]
             }
             Variable::QueryString => self.query().into_iter().collect(),
-            Variable::RequestBody | Variable::FullRequest => vec![(self.head(), length)],
-            Variable::RequestBodyLength => vec![(self.head(), self.body.len())],
-            Variable::ResponseBody | Variable::ResponseHeaders => vec![(self.head(), length)],
+            Variable::RequestBodyLength => vec![(self.body_or_answer(), self.body.len())],
+            Variable::RequestBody | Variable::ResponseBody | Variable::ResponseHeaders => {
+                vec![(self.body_or_answer(), length)]
+            }
             Variable::ArgsCombinedSize => self.all_arguments(),
             Variable::FilesCombinedSize => self.all_files(),
             _ => self.member(hit).into_iter().collect(),
@@ -190,6 +191,13 @@ impl<'a> Request<'a> {
         let last = self.headers().last();
         let line = self.length(Variable::RequestLine) + 1;
         last.map_or(line, |(_, _, value, length)| value + length + 1) + 1
+    }
+
+    /// Where libmodsecurity lets the body as a whole and the response begin: it counts the empty line
+    /// behind the head only once it has read a form.
+    fn body_or_answer(&self) -> usize {
+        let form = self.state.processor == Some(Processor::UrlEncoded) && !self.body.is_empty();
+        self.head() - usize::from(!form)
     }
 
     /// The query in the request line.

@@ -18,7 +18,9 @@ use self::case::Case;
 use super::{Outcome, Tally, corpus, files_with};
 use crate::engine::State;
 use crate::regex::Pattern;
-use crate::{Disruption, Intervention, Loader, Origin, Problem, RequestLine, RuleSet};
+use crate::{
+    Disruption, Ending, Intervention, Loader, Origin, Problem, Redaction, RequestLine, RuleSet,
+};
 
 /// Without a word about the engine libmodsecurity detects only; leaves of JSON have its names.
 const DEFAULTS: &str = "SecRuleEngine DetectionOnly\nSecRequestBodyJsonNaming ModSecurity";
@@ -131,8 +133,8 @@ fn judge(case: &Case, file: &str, data: &Path) -> Result<(), String> {
     }
     let debug = wording::debug_log(case, &rules, &slow);
     search("trace", case.debug_log.as_deref(), &debug)?;
-    let error = wording::error_log(&slow);
-    search("error line", case.error_log.as_deref(), &error)
+    search("error line", case.error_log.as_deref(), &slow.error_log)?;
+    search("audit entry", case.audit_log.as_deref(), &slow.audit_log)
 }
 
 fn load(case: &Case, file: &str, data: &Path) -> Result<RuleSet, Vec<Problem>> {
@@ -174,6 +176,8 @@ fn load_error(wanted: Option<&str>, problems: &[Problem]) -> Result<(), String> 
 struct Run {
     intervention: Option<Intervention>,
     outcome: crate::Outcome,
+    error_log: String,
+    audit_log: String,
     state: State,
 }
 
@@ -184,6 +188,7 @@ fn exchange(case: &Case, rules: &Arc<RuleSet>, slow: bool) -> Run {
     };
     let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let mut transaction = rules.begin(origin, "1700000000.1", now);
+    transaction.keep_lines();
     if slow {
         transaction.record();
     }
@@ -201,9 +206,21 @@ fn exchange(case: &Case, rules: &Arc<RuleSet>, slow: bool) -> Run {
     keep(transaction.response_headers(200, &case.response_protocol, headers));
     keep(transaction.response_body(case.response_body.as_bytes(), true));
     let outcome = transaction.finish();
+    let redaction = Redaction::new([], false, []);
+    let lines = transaction.error_lines(&redaction);
+    let entry = transaction.audit(&Ending {
+        status: Some(intervention.as_ref().map_or(200, |found| found.status)),
+        headers: &[],
+        sent: 0,
+        server: "",
+        redaction: &redaction,
+    });
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Run {
         intervention,
         outcome,
+        error_log: text(lines.join(&b'\n')),
+        audit_log: text(entry.map(|entry| entry.text).unwrap_or_default()),
         state: transaction.into_state(),
     }
 }

@@ -183,6 +183,8 @@ impl Control {
             Self::ResponseBodyAccess(false) => "ctl:responseBodyAccess=Off",
             Self::RequestBodyProcessor(_) => "ctl:requestBodyProcessor",
             Self::ForceRequestBody(_) => "ctl:forceRequestBodyVariable",
+            Self::AuditEngine(_) => "ctl:auditEngine",
+            Self::AuditParts(_) => "ctl:auditLogParts",
             Self::NestedArguments(_) => "ctl:nestedArguments",
             Self::RemoveRules(_) => "ctl:ruleRemove",
             Self::RemoveTarget(_) => "ctl:ruleRemoveTarget",

@@ -51,7 +51,8 @@ fn case(node: &Node) -> Case {
         server: address(node, "server"),
         method: text(["request", "method"]).unwrap_or_default(),
         target: text(["request", "uri"]).unwrap_or_default(),
-        protocol: format!("HTTP/{}", version.as_deref().unwrap_or("1.1")),
+        // Without a version its runner says `HTTP/`, which the offsets of the suite count on.
+        protocol: format!("HTTP/{}", version.unwrap_or_default()),
         request_headers: pairs(node.at(["request", "headers"])),
         request_body: text(["request", "body"]).unwrap_or_default(),
         response_protocol: text(["response", "protocol"]).unwrap_or_else(|| "HTTP/1.1".to_owned()),

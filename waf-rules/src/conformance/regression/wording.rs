@@ -6,7 +6,7 @@ use super::Run;
 use super::case::Case;
 use crate::engine::{EngineMode, State};
 use crate::variables::Variable;
-use crate::{Event, Match, Problem, RuleSet, Skip, Step};
+use crate::{Event, Problem, RuleSet, Skip, Step};
 
 /// Bytes of a value that its debug log shows.
 const SHOWN: usize = 80;
@@ -26,42 +26,6 @@ pub(super) fn debug_log(case: &Case, rules: &RuleSet, run: &Run) -> String {
     }
     if !run.outcome.matches.is_empty() {
         out.push_str("Running action: log\n");
-    }
-    out
-}
-
-/// The lines of the error log, one a match.
-pub(super) fn error_log(run: &Run) -> String {
-    let lines: Vec<_> = run
-        .outcome
-        .matches
-        .iter()
-        .map(|found| line(found, run))
-        .collect();
-    lines.join("\n")
-}
-
-fn line(found: &Match, run: &Run) -> String {
-    let decided = run
-        .intervention
-        .as_ref()
-        .filter(|decided| decided.rule_id == found.rule_id);
-    let what = match decided {
-        Some(decided) => format!(
-            "Access denied with code {} (phase {}).",
-            decided.status, found.phase
-        ),
-        None => "Warning.".to_owned(),
-    };
-    let mut out = format!("ModSecurity: {what} {}", found.matched);
-    let severity = found.severity.unwrap_or(0);
-    let _ = write!(
-        out,
-        " [file \"{}\"] [line \"{}\"] [id \"{}\"] [msg \"{}\"] [data \"{}\"] [severity \"{severity}\"]",
-        found.file, found.line, found.rule_id, found.msg, found.data,
-    );
-    for tag in found.tags.iter() {
-        let _ = write!(out, " [tag \"{tag}\"]");
     }
     out
 }
