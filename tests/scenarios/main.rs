@@ -10,6 +10,8 @@
 )]
 
 mod attacks;
+mod audit_logs;
+mod audit_peer;
 mod bodies;
 mod commands;
 mod framing;

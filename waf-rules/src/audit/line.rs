@@ -161,7 +161,7 @@ fn variable(page: &Page<'_>, hit: &Hit, out: &mut Vec<u8>) {
         return quoted(out, name);
     }
     plain(out, hit.variable.name().as_bytes());
-    if hit.variable.keyed() && !hit.counted {
+    if hit.variable.keyed() && !(hit.counted && name.is_empty()) {
         out.push(b':');
         quoted(out, name);
     }
