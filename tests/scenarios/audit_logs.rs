@@ -99,7 +99,7 @@ fn a_native_log_shows_what_was_asked_and_answered_without_credentials() {
     }
     // The same name as in the decision record and in what upstreams see.
     let record = gateway.record_of("/p?password=[redacted]");
-    assert!(log.contains(&record.text("/unique_id")), "{log}");
+    assert!(log.contains(record.text("/unique_id")), "{log}");
 }
 
 #[test]

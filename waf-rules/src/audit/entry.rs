@@ -172,15 +172,6 @@ impl<'a> Page<'a> {
         value.map_or(b"", |(_, value)| self.state.arena.get(value.value))
     }
 
-    /// The path as sent.
-    pub(super) fn path(&self) -> &'a [u8] {
-        let target = self.value(Variable::RequestUriRaw);
-        let end = target.iter().position(|byte| matches!(byte, b'?' | b'#'));
-        target
-            .get(..end.unwrap_or(target.len()))
-            .unwrap_or_default()
-    }
-
     /// The status that was sent, or that was to be sent.
     pub(super) fn status(&self) -> u16 {
         let intended = self.state.intervention.as_ref().map(|made| made.status);

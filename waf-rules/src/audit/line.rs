@@ -109,7 +109,8 @@ impl<'a> Message<'a> {
             field(out, "tag", tag);
         }
         field(out, "hostname", page.value(Variable::ServerAddr));
-        field(out, "uri", &page.hide.scrubbed(page.path()));
+        let path = page.value(Variable::RequestFilename);
+        field(out, "uri", &page.hide.scrubbed(path));
         field(out, "unique_id", page.value(Variable::UniqueId));
         field(out, "ref", self.line.reference.as_bytes());
     }
@@ -141,7 +142,8 @@ impl<'a> Message<'a> {
         if self.hidden {
             out.extend_from_slice(MARKER);
         } else {
-            let value = page.hide.scrubbed(page.state.arena.get(told.hit.value));
+            // As it came: `data` shows what the rule made of it.
+            let value = page.hide.scrubbed(page.state.arena.get(told.hit.raw));
             let (value, rest) = cut(&value, VALUE);
             quoted(&mut out, value);
             out.extend_from_slice(rest.as_bytes());

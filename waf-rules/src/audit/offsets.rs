@@ -71,11 +71,16 @@ struct Request<'a> {
 
 impl<'a> Request<'a> {
     fn new(rules: &RuleSet, state: &'a State, trail: &'a Trail) -> Self {
-        Self {
+        let mut request = Self {
             state,
             body: &trail.body,
             separator: rules.settings.argument_separator,
+        };
+        if request.body.is_empty() {
+            // No part shows the body, but the rules keep that of a form.
+            request.body = request.first(Variable::RequestBody);
         }
+        request
     }
 
     fn places(&self, hit: &Hit) -> Vec<Place> {

@@ -1,5 +1,6 @@
 //! Whole entries: their form, when they are written, what cannot be forged, what is hidden.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -165,7 +166,7 @@ HTTP/1.1 403
 ---BOUNDARY---G--
 
 ---BOUNDARY---H--
-ModSecurity: Access denied with code 403 (phase 2). Matched "Operator `Rx' with parameter `(at+ack)' against variable `ARGS:x' (Value: `attack' ) [file "test.conf"] [line "5"] [id "1001"] [rev "2"] [msg "An ARGS:x"] [data "Matched Data: attack found within ARGS:x: attack"] [severity "2"] [ver "v/1"] [maturity "5"] [accuracy "6"] [tag "one"] [tag "two POST"] [hostname "198.51.100.2"] [uri "/path"] [unique_id "4f2a-1"] [ref "o0,6o0,6v17,6t:lowercase,t:urlDecodeUni"]
+ModSecurity: Access denied with code 403 (phase 2). Matched "Operator `Rx' with parameter `(at+ack)' against variable `ARGS:x' (Value: `ATTack' ) [file "test.conf"] [line "5"] [id "1001"] [rev "2"] [msg "An ARGS:x"] [data "Matched Data: attack found within ARGS:x: attack"] [severity "2"] [ver "v/1"] [maturity "5"] [accuracy "6"] [tag "one"] [tag "two POST"] [hostname "198.51.100.2"] [uri "/path"] [unique_id "4f2a-1"] [ref "o0,6o0,6v17,6t:lowercase,t:urlDecodeUni"]
 
 ---BOUNDARY---I--
 b=c
@@ -359,11 +360,8 @@ fn a_body_cannot_close_its_section() {
     let sections = read(&log);
     assert_eq!(section(&sections, 'C').len(), 1);
     assert_eq!(section(&sections, 'B').len(), 4);
-    assert_eq!(
-        log.matches("---A--").count(),
-        3,
-        "two of them inside parts C and I:\n{log}"
-    );
+    let opens = |line: &&str| line.starts_with("---") && line.ends_with("---A--");
+    assert_eq!(log.lines().filter(opens).count(), 1, "{log}");
 }
 
 #[test]
@@ -586,6 +584,17 @@ fn files_are_listed_and_their_contents_left_out_of_part_i() {
     let sections = read(&log);
     assert_eq!(section(&sections, 'I'), ["t=a%20b"]);
     assert_eq!(section(&sections, 'J'), ["1,7,\"x.txt\",\"f\"", "Total,7"]);
+}
+
+#[test]
+fn the_checks_of_the_fuzz_target_hold_on_its_seeds() {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/audit_log");
+    for seed in std::fs::read_dir(seeds).expect("the corpus") {
+        crate::fuzzing::audit_log(&std::fs::read(seed.expect("a seed").path()).expect("a seed"));
+    }
+    for request in crate::fuzzing::attacks() {
+        crate::fuzzing::audit_log(request.as_bytes());
+    }
 }
 
 #[test]

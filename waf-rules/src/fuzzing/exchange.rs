@@ -274,6 +274,29 @@ static BASELINE: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
 });
 
 fn run(rules: &Arc<RuleSet>, data: &[u8], set: impl Fn(&mut Transaction)) -> Vec<String> {
+    let (mut transaction, refused) = send(rules, data, set);
+    let outcome = transaction.finish();
+    let mut seen: Vec<String> = outcome
+        .matches
+        .iter()
+        .map(|hit| format!("{hit:?}"))
+        .collect();
+    seen.extend(transaction.variables());
+    seen.push(format!(
+        "{:?}",
+        (outcome.inbound_score, outcome.outbound_score)
+    ));
+    seen.push(refused.to_string());
+    seen
+}
+
+/// A request of lines (request line, headers, an empty one, body) through the rules; whether they
+/// refused it.
+pub(super) fn send(
+    rules: &Arc<RuleSet>,
+    data: &[u8],
+    set: impl Fn(&mut Transaction),
+) -> (Transaction, bool) {
     let (line, mut rest) = split_line(data);
     let mut words = line.splitn(2, |byte| *byte == b' ');
     let line = RequestLine {
@@ -306,19 +329,7 @@ fn run(rules: &Arc<RuleSet>, data: &[u8], set: impl Fn(&mut Transaction)) -> Vec
         transaction.response_headers(200, "HTTP/1.1", answer.into_iter());
         transaction.response_body(b"", true);
     }
-    let outcome = transaction.finish();
-    let mut seen: Vec<String> = outcome
-        .matches
-        .iter()
-        .map(|hit| format!("{hit:?}"))
-        .collect();
-    seen.extend(transaction.variables());
-    seen.push(format!(
-        "{:?}",
-        (outcome.inbound_score, outcome.outbound_score)
-    ));
-    seen.push(refused.to_string());
-    seen
+    (transaction, refused)
 }
 
 /// Everything up to the first line feed, and everything behind it.
