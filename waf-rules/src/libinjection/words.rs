@@ -189,7 +189,7 @@ mod tests {
             "8f14e45fceea167a5a36dedd4bea2543",
             "image/webp,application/xhtml;q=0.9",
             "GA1.2.1234567890.1700000000",
-            "caf\\u{e9} com leite",
+            "caf\u{e9} com leite",
             "10%",
             "",
         ] {
@@ -211,7 +211,7 @@ mod tests {
             "@a",
             "1fUNION",
             "0b1and",
-            "\\xa0or\\xa0",
+            "a\u{a0}or b",
         ] {
             assert!(!is_plain(other.as_bytes()), "{other}");
         }

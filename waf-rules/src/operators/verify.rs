@@ -2,7 +2,8 @@
 //! holds. `TX:0` is the number found.
 //!
 //! Each candidate starts after the start of the last one, so a number inside a longer run of digits
-//! is found.
+//! is found. A pattern without a bound (`\d+`) finds the whole rest of a run again at each of its
+//! digits: such candidates have a budget, and a value that spends it counts as a match.
 
 use super::{Captures, Prefilter};
 use crate::regex::Pattern;
@@ -33,9 +34,12 @@ impl Verify {
 
     pub(super) fn matches(&self, value: &[u8], captures: Option<&mut Captures>) -> bool {
         let mut start = 0;
+        let mut budget = value.len().saturating_mul(MAX_DIGITS);
         while let Some(found) = self.pattern.find_at(value, start) {
             let number = value.get(found.range()).unwrap_or_default();
-            if self.scheme.accepts(number) {
+            let left = budget.checked_sub(number.len());
+            budget = left.unwrap_or(0);
+            if left.is_none() || self.scheme.accepts(number) {
                 if let Some(captures) = captures {
                     captures.set(0, number);
                 }
@@ -161,6 +165,14 @@ mod tests {
         let svnr = "([0-9]{4} ?[0-9]{6})";
         assert!(matches(Scheme::Svnr, svnr, "1237 010180"));
         assert!(!matches(Scheme::Svnr, svnr, "1238 010180"));
+    }
+
+    #[test]
+    fn a_run_of_digits_without_end_costs_no_square() {
+        let long = "1".repeat(200_000);
+        assert!(matches(Scheme::Ssn, r"\d+", &long));
+        assert!(!matches(Scheme::Ssn, r"\d{9}", &long));
+        assert!(!matches(Scheme::Ssn, r"\d+", &"1".repeat(100)));
     }
 
     #[test]
