@@ -86,8 +86,7 @@ directives! {
     "SecRequestBodyLimitAction" SecRequestBodyLimitAction Runs;
     "SecRequestBodyNoFilesLimit" SecRequestBodyNoFilesLimit Runs;
     "SecResponseBodyAccess" SecResponseBodyAccess Runs;
-    "SecResponseBodyJsonDepthLimit" SecResponseBodyJsonDepthLimit
-        Ignored("response bodies are not parsed");
+    "SecResponseBodyJsonDepthLimit" SecResponseBodyJsonDepthLimit Runs;
     "SecResponseBodyLimit" SecResponseBodyLimit Runs;
     "SecResponseBodyLimitAction" SecResponseBodyLimitAction Runs;
     "SecResponseBodyMimeType" SecResponseBodyMimeType Runs;
