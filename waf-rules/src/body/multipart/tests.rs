@@ -361,7 +361,6 @@ const REFUSED: &[(&str, &str)] = &[
 ];
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn what_modsecurity_v3_refuses_is_an_error_and_its_value_is_kept() {
     for (disposition, expected) in REFUSED {
         let body = disposed(disposition);
