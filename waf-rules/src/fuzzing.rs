@@ -6,7 +6,8 @@ mod exchange;
 
 pub use audit_log::audit_log;
 pub use exchange::{
-    Verdict, cookies, graphql, json, multipart, seclang, transaction, uri, urlencoded, xml,
+    Verdict, cookies, graphql, json, multipart, nested, seclang, transaction, uri, urlencoded, xml,
+    xpath,
 };
 #[cfg(test)]
 pub(crate) use exchange::{attacks, fast_and_plain_agree};

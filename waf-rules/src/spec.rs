@@ -36,6 +36,9 @@ pub struct RulesSpec {
     pub crs_dir: Option<String>,
     /// Settings of the Core Rule Set that it expects in its setup file.
     pub crs: CrsSpec,
+    /// How rules see the members of JSON arrays: `coraza` (`json.a.0`) or `modsecurity`
+    /// (`json.a.array_0`, and leaves are not in `ARGS_POST`).
+    pub json_naming: JsonNaming,
     /// `SecLang` directives loaded before the rule sets: settings and exclusions that act early.
     pub directives: Option<String>,
     /// Files of `SecLang` directives loaded after the rule sets; `*` stands for any part of a name.
@@ -50,11 +53,23 @@ impl Default for RulesSpec {
             rules: vec![RuleSetName::Baseline],
             crs_dir: None,
             crs: CrsSpec::default(),
+            json_naming: JsonNaming::default(),
             directives: None,
             files: Vec::new(),
             directives_after: None,
         }
     }
+}
+
+/// Whose names the leaves of JSON have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum JsonNaming {
+    /// As Coraza names them; the built-in rules and the Core Rule Set's tests expect it.
+    #[default]
+    Coraza,
+    /// As `ModSecurity` v3 names them.
+    ModSecurity,
 }
 
 /// A rule set that can be named.
@@ -204,6 +219,10 @@ impl RulesSpec {
     #[must_use]
     pub fn sources(&self) -> Vec<Source<'_>> {
         let mut sources = vec![text("engine defaults", DEFAULTS)];
+        if self.json_naming == JsonNaming::ModSecurity {
+            let naming = "SecRequestBodyJsonNaming ModSecurity";
+            sources.push(text("json_naming", naming));
+        }
         sources.extend(self.directives.as_deref().map(|t| text("directives", t)));
         for name in &self.rules {
             match name {

@@ -163,6 +163,36 @@ fn depth_behind_a_thousand_shallow_values_is_refused_and_not_walked() {
     assert!(json(&rules, innocent.as_bytes()).passed());
 }
 
+/// GHSA-3c6w-j9xm-8h2h: response JSON had no depth limit, and 512 KiB of it cost twelve seconds.
+#[test]
+fn a_deep_response_is_limited_like_a_deep_request() {
+    let rules = rules(
+        "SecResponseBodyAccess On\nSecResponseBodyMimeType application/json\n\
+         SecResponseBodyLimit 1048576\nSecResponseBodyJsonDepthLimit 20\n\
+         SecAction \"id:10,phase:3,pass,nolog,ctl:responseBodyProcessor=JSON\"\n\
+         SecRule RES_BODY_ERROR \"@eq 1\" \"id:11,phase:4,pass\"\n\
+         SecRule RESPONSE_ARGS:json.a.b \"@streq secret\" \"id:12,phase:4,pass\"\n\
+         SecRule RES_BODY_PROCESSOR \"@streq JSON\" \"id:13,phase:4,pass\"",
+    );
+    let answer = |body: &[u8]| {
+        let mut transaction = begin(&rules);
+        let headers = [(b"Content-Type".as_slice(), b"application/json".as_slice())];
+        let refused = transaction
+            .response_headers(200, "HTTP/1.1", headers.into_iter())
+            .or_else(|| transaction.response_body(body, true));
+        assert!(refused.is_none());
+        let found = transaction.finish().matches;
+        found.iter().map(|found| found.rule_id).collect::<Vec<_>>()
+    };
+    let start = Instant::now();
+    assert_eq!(answer(&b"{\"a\":".repeat(87_000)), [11, 13]);
+    let wide = [b"[".to_vec(), b"1,".repeat(260_000), b"1]".to_vec()].concat();
+    assert_eq!(answer(&wide), [11, 13]);
+    assert!(start.elapsed() < Duration::from_secs(10));
+    assert_eq!(answer(br#"{"a":{"b":"secret"}}"#), [12, 13]);
+    assert_eq!(answer(br#"{"a":{"b":"public"}}"#), [13]);
+}
+
 /// GHSA-3ww9-vw83-9w5x, GHSA-6r3q-mjv7-xr8m: millions of pairs were kept before the limit was looked at.
 #[test]
 fn the_argument_limit_stops_the_parser_and_counts_pairs() {

@@ -46,7 +46,7 @@ controls! {
     "requestBodyProcessor" RequestBodyProcessor Runs;
     "responseBodyAccess" ResponseBodyAccess Runs;
     "responseBodyLimit" ResponseBodyLimit HOST_LIMITS;
-    "responseBodyProcessor" ResponseBodyProcessor Refused("response bodies are not parsed");
+    "responseBodyProcessor" ResponseBodyProcessor Runs;
     "ruleEngine" RuleEngine Runs;
     "ruleRemoveById" RuleRemoveById Runs;
     "ruleRemoveByMsg" RuleRemoveByMsg Runs;

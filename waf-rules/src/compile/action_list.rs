@@ -302,6 +302,11 @@ fn ctl(names: &mut Names, listed: &mut Listed, item: &ActionText) -> Outcome {
         Ctl::RequestBodyProcessor => Control::RequestBodyProcessor(
             Processor::from_name(&value).ok_or_else(|| plain(PROCESSORS.to_owned()))?,
         ),
+        Ctl::ResponseBodyProcessor => Control::ResponseBodyProcessor(
+            Processor::from_name(&value)
+                .filter(|processor| processor.reads_responses())
+                .ok_or_else(|| plain("expected JSON, NDJSON, XML or RAW".to_owned()))?,
+        ),
         kind => {
             listed.local.controls.push(removal(names, kind, &value)?);
             return Ok(());

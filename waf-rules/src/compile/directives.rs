@@ -85,8 +85,7 @@ directives! {
     "SecRequestBodyLimitAction" SecRequestBodyLimitAction Runs;
     "SecRequestBodyNoFilesLimit" SecRequestBodyNoFilesLimit Runs;
     "SecResponseBodyAccess" SecResponseBodyAccess Runs;
-    "SecResponseBodyJsonDepthLimit" SecResponseBodyJsonDepthLimit
-        Ignored("response bodies are not parsed");
+    "SecResponseBodyJsonDepthLimit" SecResponseBodyJsonDepthLimit Runs;
     "SecResponseBodyLimit" SecResponseBodyLimit Runs;
     "SecResponseBodyLimitAction" SecResponseBodyLimitAction Runs;
     "SecResponseBodyMimeType" SecResponseBodyMimeType Runs;

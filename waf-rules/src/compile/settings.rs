@@ -57,6 +57,9 @@ pub(crate) fn apply(
         }
         Directive::SecResponseBodyMimeTypesClear => settings.response_body_types.clear(),
         Directive::SecRequestBodyJsonDepthLimit => settings.json_depth = count(first, 10_000)?,
+        Directive::SecResponseBodyJsonDepthLimit => {
+            settings.response_json_depth = count(first, 10_000)?;
+        }
         Directive::SecNestedArguments => {
             let words = arguments.iter().flat_map(|word| word.split_whitespace());
             settings.nested_arguments = Kinds::read(words)?;

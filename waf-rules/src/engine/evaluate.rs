@@ -248,6 +248,9 @@ fn apply(state: &mut State, control: &Control) {
         Control::ResponseBodyAccess(on) => state.response_body_access = *on,
         Control::NestedArguments(kinds) => state.nested = *kinds,
         Control::RequestBodyProcessor(processor) => state.processor = Some(*processor),
+        Control::ResponseBodyProcessor(processor) => {
+            state.response_processor = Some(*processor);
+        }
         Control::ForceRequestBody(on) => state.force_request_body = *on,
         Control::RemoveRules(removed) => state.removed.union(removed),
         Control::RemoveTarget(number) => {

@@ -155,6 +155,17 @@ fn scalar(state: &mut State, variable: Variable) -> Text {
             Some(processor) => state.arena.push(processor.name().as_bytes()),
             None => Text::default(),
         },
+        Variable::ResBodyProcessor => match state.response_processor {
+            Some(processor) => state.arena.push(processor.name().as_bytes()),
+            None => Text::default(),
+        },
+        Variable::ResBodyError | Variable::ResBodyProcessorError => state
+            .arena
+            .push_number(i64::from(state.response_error.is_some())),
+        Variable::ResBodyErrorMsg | Variable::ResBodyProcessorErrorMsg => {
+            let message = state.response_error.as_deref().unwrap_or_default();
+            state.arena.push(message.as_bytes())
+        }
         Variable::ModsecBuild => state.arena.push(b"030000000"),
         Variable::MscPcreError | Variable::MscPcreLimitsExceeded => state.arena.push(b"0"),
         Variable::WebAppId => state.arena.push(b"default"),

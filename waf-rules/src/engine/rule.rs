@@ -162,6 +162,7 @@ pub(crate) enum Control {
     RequestBodyAccess(bool),
     ResponseBodyAccess(bool),
     RequestBodyProcessor(Processor),
+    ResponseBodyProcessor(Processor),
     ForceRequestBody(bool),
     NestedArguments(Kinds),
     /// The rules that stop running.
@@ -182,6 +183,7 @@ impl Control {
             Self::ResponseBodyAccess(true) => "ctl:responseBodyAccess=On",
             Self::ResponseBodyAccess(false) => "ctl:responseBodyAccess=Off",
             Self::RequestBodyProcessor(_) => "ctl:requestBodyProcessor",
+            Self::ResponseBodyProcessor(_) => "ctl:responseBodyProcessor",
             Self::ForceRequestBody(_) => "ctl:forceRequestBodyVariable",
             Self::AuditEngine(_) => "ctl:auditEngine",
             Self::AuditParts(_) => "ctl:auditLogParts",
@@ -233,6 +235,11 @@ impl Processor {
         Self::GraphQl,
         Self::Raw,
     ];
+
+    /// True for what `ctl:responseBodyProcessor` may name.
+    pub(crate) const fn reads_responses(self) -> bool {
+        matches!(self, Self::Json | Self::NdJson | Self::Xml | Self::Raw)
+    }
 
     /// The value of `REQBODY_PROCESSOR`.
     pub(crate) fn name(self) -> &'static str {

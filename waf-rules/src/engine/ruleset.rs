@@ -96,6 +96,7 @@ pub(crate) struct Settings {
     pub(crate) response_body_partial: bool,
     pub(crate) response_body_types: Vec<String>,
     pub(crate) json_depth: usize,
+    pub(crate) response_json_depth: usize,
     pub(crate) json_naming: Naming,
     /// What rules ask of XML beyond `/*` and `//@*`.
     pub(crate) xml_paths: Vec<XPath>,
@@ -121,6 +122,7 @@ impl Default for Settings {
                 .map(str::to_owned)
                 .to_vec(),
             json_depth: 1024,
+            response_json_depth: 1024,
             json_naming: Naming::default(),
             xml_paths: Vec::new(),
             arguments: 1000,

@@ -82,6 +82,9 @@ pub(crate) struct State {
     pub(crate) processor: Option<Processor>,
     pub(crate) force_request_body: bool,
     pub(crate) nested: Kinds,
+    pub(crate) response_processor: Option<Processor>,
+    /// Why the response body could not be parsed to its end.
+    pub(crate) response_error: Option<String>,
     pub(crate) request_body_access: bool,
     pub(crate) response_body_access: bool,
     pub(crate) response_type_fits: bool,
@@ -141,6 +144,8 @@ impl State {
             engine: rules.settings.engine,
             processor: None,
             force_request_body: false,
+            response_processor: None,
+            response_error: None,
             nested: rules.settings.nested_arguments,
             request_body_access: rules.settings.request_body_access,
             response_body_access: rules.settings.response_body_access,

@@ -187,7 +187,7 @@ impl Transaction {
                 return self.refuse(500, "The response body is over SecResponseBodyLimit.");
             }
             let seen = body.get(..limit).unwrap_or(body);
-            fill_response_body(&mut self.state, seen, cut || !whole);
+            fill_response_body(&mut self.state, settings, seen, cut || !whole);
         }
         self.run(4)
     }

@@ -8,6 +8,9 @@ use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
+use memchr::memmem;
+
+use crate::body::nested as inner;
 use crate::body::xml::XPath;
 use crate::body::{cookies as cookie, graphql as gql, json as js, multipart as mp, uri as target};
 use crate::body::{urlencoded as form, xml as markup};
@@ -166,6 +169,53 @@ pub fn xml(data: &[u8]) {
     let without = markup::parse(data, limits, &[]);
     assert_eq!(without.attributes, xml.attributes);
     assert!(without.text == xml.text || xml.error.is_some());
+}
+
+/// A path on the first line, the document behind it: what is found is text of the document, within limits.
+pub fn xpath(data: &[u8]) {
+    let (path, document) = split_line(data);
+    let spaces = [("p".to_owned(), "urn:p".to_owned())];
+    let Ok(path) = XPath::compile(&String::from_utf8_lossy(path), &spaces) else {
+        return;
+    };
+    let limits = markup::Limits {
+        path_values: 100,
+        path_bytes: 1 << 14,
+        ..markup::Limits::default()
+    };
+    let xml = markup::parse(document, limits, &[path]);
+    let bytes: usize = xml.found.iter().map(|(_, text)| text.len()).sum();
+    assert!(xml.found.len() <= limits.path_values && bytes <= limits.path_bytes);
+    for (_, text) in &xml.found {
+        let in_text = text.is_empty() || memmem::find(&xml.text, text).is_some();
+        assert!(in_text || xml.attributes.contains(text));
+    }
+}
+
+/// Nothing inside a value grows beyond the limits, and what was handed out is accounted for.
+pub fn nested(data: &[u8]) {
+    let limits = inner::Limits {
+        depth: 3,
+        arguments: 50,
+        bytes: 1 << 14,
+        json: js::Limits::default(),
+    };
+    let kinds = inner::Kinds {
+        json: true,
+        base64: true,
+        url: true,
+    };
+    let (mut left, mut count, mut bytes) = (limits, 0, 0);
+    let naming = js::Naming::Coraza;
+    let outcome = inner::decode(b"q", data, kinds, &mut left, naming, &mut |name, value| {
+        assert!(name.starts_with(b"q."));
+        count += 1;
+        bytes += name.len() + value.len();
+        ControlFlow::Continue(())
+    });
+    assert_eq!(count + left.arguments, limits.arguments);
+    assert_eq!(bytes + left.bytes, limits.bytes);
+    assert!(outcome.is_ok() || count > 0 || data.len() > 1 << 12);
 }
 
 /// Paths of every form.
@@ -393,7 +443,9 @@ mod tests {
             multipart(data);
             json(data);
             graphql(data);
+            nested(data);
             xml(data);
+            xpath(data);
             cookies(data);
             uri(data);
             seclang(data);

@@ -55,7 +55,10 @@ pub(crate) fn fill_body(state: &mut State, settings: &Settings, body: &[u8], par
         Some(Processor::NdJson) => json(state, settings, body, json::parse_lines, partial),
         Some(Processor::GraphQl) => graphql::fill(state, settings, body, partial),
         Some(Processor::Raw) => {}
-        Some(Processor::Xml) => xml(state, settings, body, partial),
+        Some(Processor::Xml) => {
+            let outcome = fill_xml(state, settings, body, Variable::Xml);
+            fail_unless_cut(state, "XML", outcome.err(), partial);
+        }
         Some(Processor::Multipart) => {
             let without_files = multipart(state, settings, body, partial);
             if over_limit(without_files) {
@@ -105,7 +108,9 @@ pub(super) fn urlencoded(state: &mut State, settings: &Settings, body: &[u8]) {
     }
 }
 
-type JsonParser = fn(&[u8], json::Limits, json::Naming, &mut Sink<'_>) -> Result<(), BodyError>;
+/// [`json::parse`] or [`json::parse_lines`].
+pub(super) type JsonParser =
+    fn(&[u8], json::Limits, json::Naming, &mut Sink<'_>) -> Result<(), BodyError>;
 
 fn json(state: &mut State, settings: &Settings, body: &[u8], parse: JsonParser, partial: bool) {
     let (leaves, names) = json_variables(settings);
@@ -136,18 +141,24 @@ pub(super) fn json_limits(state: &State, settings: &Settings) -> json::Limits {
     }
 }
 
-fn xml(state: &mut State, settings: &Settings, body: &[u8], partial: bool) {
+/// Fills the text, the attributes and the named nodes of a document.
+pub(super) fn fill_xml(
+    state: &mut State,
+    settings: &Settings,
+    body: &[u8],
+    variable: Variable,
+) -> Result<(), BodyError> {
     let xml = xml::parse(body, xml::Limits::default(), &settings.xml_paths);
-    state.add(Variable::Xml, b"/*", &xml.text);
+    state.add(variable, b"/*", &xml.text);
     for attribute in &xml.attributes {
-        state.add(Variable::Xml, b"//@*", attribute);
+        state.add(variable, b"//@*", attribute);
     }
     for (path, value) in &xml.found {
         if let Some(path) = settings.xml_paths.get(*path) {
-            state.add(Variable::Xml, path.text.as_bytes(), value);
+            state.add(variable, path.text.as_bytes(), value);
         }
     }
-    fail_unless_cut(state, "XML", xml.error, partial);
+    xml.error.map_or(Ok(()), Err)
 }
 
 /// Fills the variables of a form with files; returns how many bytes of it are fields and headers.

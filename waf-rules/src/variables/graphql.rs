@@ -57,8 +57,6 @@ struct Request<'r> {
     /// Documents that are still to be read.
     found: Vec<Found>,
     read: Vec<(Vec<u8>, Document)>,
-    /// Arguments that may still come.
-    room: usize,
     /// Requests in this one.
     batch: usize,
 }
@@ -71,7 +69,6 @@ impl<'r> Request<'r> {
             partial,
             found: Vec::new(),
             read: Vec::new(),
-            room: settings.arguments,
             batch: 1,
         }
     }
@@ -79,18 +76,12 @@ impl<'r> Request<'r> {
     fn json(&mut self, body: &[u8]) {
         let (leaves, names) = json_variables(self.settings);
         let limits = json_limits(self.state, self.settings);
-        let (state, found, batch, room) = (
-            &mut *self.state,
-            &mut self.found,
-            &mut self.batch,
-            &mut self.room,
-        );
+        let (state, found, batch) = (&mut *self.state, &mut self.found, &mut self.batch);
         let outcome = json::parse(
             body,
             limits,
             self.settings.json_naming,
             &mut |name, value| {
-                *room = room.saturating_sub(1);
                 let member = Member::of(name);
                 *batch = (*batch).max(member.index.map_or(1, |index| index.saturating_add(1)));
                 if member.rest == b"query" && !value.is_empty() {
@@ -143,9 +134,8 @@ impl<'r> Request<'r> {
     fn leaves(&mut self, root: &[u8], text: &[u8], arguments: Variable) {
         let limits = json_limits(self.state, self.settings);
         let naming = self.settings.json_naming;
-        let (state, room) = (&mut *self.state, &mut self.room);
+        let state = &mut *self.state;
         let outcome = json::parse_as(root, text, limits, naming, &mut |name, value| {
-            *room = room.saturating_sub(1);
             state.add(arguments, name, value);
             ControlFlow::Continue(())
         });
@@ -160,7 +150,7 @@ impl<'r> Request<'r> {
         for found in std::mem::take(&mut self.found) {
             let limits = graphql::Limits {
                 depth: self.settings.json_depth,
-                arguments: self.room,
+                arguments: json_limits(self.state, self.settings).arguments,
                 ..graphql::Limits::default()
             };
             let state = &mut *self.state;
@@ -175,7 +165,6 @@ impl<'r> Request<'r> {
                     ControlFlow::Continue(())
                 },
             );
-            self.room = self.room.saturating_sub(document.arguments);
             if document.error.is_some() {
                 state.add(arguments, &found.name, &found.text);
             }

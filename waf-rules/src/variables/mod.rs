@@ -98,7 +98,7 @@ variables! {
     "HIGHEST_SEVERITY" HighestSeverity PLAIN Live;
     "INBOUND_DATA_ERROR" InboundDataError PLAIN Fixed;
     "IP" Ip KEYED Refused(PERSISTENT);
-    "JSON" Json KEYED Refused(EXTRA);
+    "JSON" Json KEYED Refused("no engine fills it; the leaves of JSON are ARGS");
     "MATCHED_VAR" MatchedVar PLAIN Live;
     "MATCHED_VARS" MatchedVars KEYED Live;
     "MATCHED_VARS_NAMES" MatchedVarsNames KEYED Live;
@@ -154,7 +154,7 @@ variables! {
     "REQUEST_URI_RAW" RequestUriRaw PLAIN Fixed;
     "REQUEST_XML" RequestXml KEYED Union(&[Variable::Xml]);
     "RESOURCE" Resource KEYED Refused(PERSISTENT);
-    "RESPONSE_ARGS" ResponseArgs KEYED Refused(EXTRA);
+    "RESPONSE_ARGS" ResponseArgs KEYED Fixed;
     "RESPONSE_BODY" ResponseBody PLAIN Fixed;
     "RESPONSE_CONTENT_LENGTH" ResponseContentLength PLAIN Fixed;
     "RESPONSE_CONTENT_TYPE" ResponseContentType PLAIN Fixed;
@@ -162,12 +162,12 @@ variables! {
     "RESPONSE_HEADERS_NAMES" ResponseHeadersNames KEYED Fixed;
     "RESPONSE_PROTOCOL" ResponseProtocol PLAIN Fixed;
     "RESPONSE_STATUS" ResponseStatus PLAIN Fixed;
-    "RESPONSE_XML" ResponseXml KEYED Refused(EXTRA);
-    "RES_BODY_ERROR" ResBodyError PLAIN Refused(EXTRA);
-    "RES_BODY_ERROR_MSG" ResBodyErrorMsg PLAIN Refused(EXTRA);
-    "RES_BODY_PROCESSOR" ResBodyProcessor PLAIN Refused(EXTRA);
-    "RES_BODY_PROCESSOR_ERROR" ResBodyProcessorError PLAIN Refused(EXTRA);
-    "RES_BODY_PROCESSOR_ERROR_MSG" ResBodyProcessorErrorMsg PLAIN Refused(EXTRA);
+    "RESPONSE_XML" ResponseXml KEYED Fixed;
+    "RES_BODY_ERROR" ResBodyError PLAIN Live;
+    "RES_BODY_ERROR_MSG" ResBodyErrorMsg PLAIN Live;
+    "RES_BODY_PROCESSOR" ResBodyProcessor PLAIN Live;
+    "RES_BODY_PROCESSOR_ERROR" ResBodyProcessorError PLAIN Live;
+    "RES_BODY_PROCESSOR_ERROR_MSG" ResBodyProcessorErrorMsg PLAIN Live;
     "RULE" Rule KEYED Live;
     "SERVER_ADDR" ServerAddr PLAIN Fixed;
     "SERVER_NAME" ServerName PLAIN Fixed;
@@ -228,7 +228,7 @@ impl Variable {
         match self {
             Self::ArgsGet | Self::ArgsPost | Self::ArgsJson => Self::Args,
             Self::ArgsGetNames | Self::ArgsPostNames | Self::ArgsJsonNames => Self::ArgsNames,
-            Self::RequestXml => Self::Xml,
+            Self::RequestXml | Self::ResponseXml => Self::Xml,
             other => other,
         }
     }

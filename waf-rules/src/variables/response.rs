@@ -1,8 +1,12 @@
 //! Fills what phases 3 and 4 can see: the response's head and body.
 
+use std::ops::ControlFlow;
+
 use super::Variable;
+use super::body::{JsonParser, fill_xml};
 use super::request::fill_names;
-use crate::engine::{Settings, State};
+use crate::body::{BodyError, json};
+use crate::engine::{Processor, Settings, State};
 
 /// Fills the variables of the response head.
 pub(crate) fn fill_response<'h>(
@@ -49,7 +53,12 @@ pub(crate) fn fill_response<'h>(
 }
 
 /// Fills the variables of the response body.
-pub(crate) fn fill_response_body(state: &mut State, body: &[u8], partial: bool) {
+pub(crate) fn fill_response_body(
+    state: &mut State,
+    settings: &Settings,
+    body: &[u8],
+    partial: bool,
+) {
     if partial {
         state.set(Variable::OutboundDataError, b"1");
     }
@@ -57,4 +66,33 @@ pub(crate) fn fill_response_body(state: &mut State, body: &[u8], partial: bool) 
     if !partial {
         state.set_number(Variable::ResponseContentLength, body.len());
     }
+    let outcome = match state.response_processor {
+        Some(Processor::Json) => json(state, settings, body, json::parse),
+        Some(Processor::NdJson) => json(state, settings, body, json::parse_lines),
+        Some(Processor::Xml) => fill_xml(state, settings, body, Variable::ResponseXml),
+        _ => Ok(()),
+    };
+    if let Err(error) = outcome
+        && !(partial && error.at_end)
+    {
+        state.response_error = Some(format!("Response body parsing error: {error}"));
+    }
+}
+
+/// The leaves of a response, with the limits that a request has.
+fn json(
+    state: &mut State,
+    settings: &Settings,
+    body: &[u8],
+    parse: JsonParser,
+) -> Result<(), BodyError> {
+    let limits = json::Limits {
+        depth: settings.response_json_depth,
+        arguments: settings.arguments,
+        ..json::Limits::default()
+    };
+    parse(body, limits, settings.json_naming, &mut |name, value| {
+        state.add(Variable::ResponseArgs, name, value);
+        ControlFlow::Continue(())
+    })
 }

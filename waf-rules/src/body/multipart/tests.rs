@@ -281,92 +281,91 @@ fn dispositions_are_read_as_modsecurity_v3_reads_them() {
     }
 }
 
+const REFUSED: &[(&str, &str)] = &[
+    (
+        "attachment; name=\"kept\"",
+        "Multipart: Invalid Content-Disposition header (-1): not form-data",
+    ),
+    (
+        "name=\"kept\"",
+        "Multipart: Invalid Content-Disposition header (-1): not form-data",
+    ),
+    (
+        "form-data name=\"kept\"",
+        "Multipart: Invalid Content-Disposition header (-2): semicolon missing",
+    ),
+    (
+        "form-data; name=\"kept\"; x",
+        "Multipart: Invalid Content-Disposition header (-4): equals sign missing",
+    ),
+    (
+        "form-data; x; name=\"kept\"",
+        "Multipart: Invalid Content-Disposition header (-13): equals sign missing",
+    ),
+    (
+        "form-data; name=\"kept\"; x=y",
+        "Multipart: Invalid Content-Disposition header (-11): unknown parameter",
+    ),
+    (
+        "form-data; Name=\"kept\"",
+        "Multipart: Invalid Content-Disposition header (-11): unknown parameter",
+    ),
+    (
+        "form-data; name*=utf-8''kept",
+        "Multipart: Invalid Content-Disposition header (-11): unknown parameter",
+    ),
+    (
+        "form-data; name=\"kept\"; name=\"b\"",
+        "Multipart: Invalid Content-Disposition header (-14): Duplicate Content-Disposition name",
+    ),
+    (
+        "form-data; name=\"kept",
+        "Multipart: Invalid Content-Disposition header: unclosed quote",
+    ),
+    (
+        "form-data; name = \"kept\"",
+        "Multipart: Invalid Content-Disposition header: blanks around the equals sign",
+    ),
+    (
+        "form-data; name=\"kept\"x",
+        "Multipart: Invalid Content-Disposition header (-12): junk after a value",
+    ),
+    (
+        "form-data; name=kept kept",
+        "Multipart: Invalid Content-Disposition header (-12): neither quoted nor a token",
+    ),
+    (
+        "form-data; name=a; filename=\"x\"; filename=\"kept\"",
+        "Multipart: Invalid Content-Disposition header (-15): Duplicate Content-Disposition filename",
+    ),
+    (
+        "form-data; name=a; filename*=UTF-8'en'k%65pt",
+        "Multipart: Invalid Content-Disposition header (-21): Warning: no filename= but filename*",
+    ),
+    (
+        "form-data; name=a; filename=kept; filename*=''x",
+        "Multipart: Invalid Content-Disposition header (-16): filename* without a charset",
+    ),
+    (
+        "form-data; name=a; filename=kept; filename*=UTF-8'x",
+        "Multipart: Invalid Content-Disposition header (-17): filename* without its quotes",
+    ),
+    (
+        "form-data; name=a; filename=kept; filename*=UTF-8''%4G",
+        "Multipart: Invalid Content-Disposition header (-18): bad escape in filename*",
+    ),
+    (
+        "form-data; name=a; filename*0=\"x\"; filename*1=\"kept\"",
+        "Multipart: Invalid Content-Disposition header (-11): unknown parameter",
+    ),
+];
+
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn what_modsecurity_v3_refuses_is_an_error_and_its_value_is_kept() {
-    // disposition, reason, what must still be inspected
-    let cases = [
-        (
-            "attachment; name=\"kept\"",
-            "Multipart: Invalid Content-Disposition header (-1): not form-data",
-        ),
-        (
-            "name=\"kept\"",
-            "Multipart: Invalid Content-Disposition header (-1): not form-data",
-        ),
-        (
-            "form-data name=\"kept\"",
-            "Multipart: Invalid Content-Disposition header (-2): semicolon missing",
-        ),
-        (
-            "form-data; name=\"kept\"; x",
-            "Multipart: Invalid Content-Disposition header (-4): equals sign missing",
-        ),
-        (
-            "form-data; x; name=\"kept\"",
-            "Multipart: Invalid Content-Disposition header (-13): equals sign missing",
-        ),
-        (
-            "form-data; name=\"kept\"; x=y",
-            "Multipart: Invalid Content-Disposition header (-11): unknown parameter",
-        ),
-        (
-            "form-data; Name=\"kept\"",
-            "Multipart: Invalid Content-Disposition header (-11): unknown parameter",
-        ),
-        (
-            "form-data; name*=utf-8''kept",
-            "Multipart: Invalid Content-Disposition header (-11): unknown parameter",
-        ),
-        (
-            "form-data; name=\"kept\"; name=\"b\"",
-            "Multipart: Invalid Content-Disposition header (-14): Duplicate Content-Disposition name",
-        ),
-        (
-            "form-data; name=\"kept",
-            "Multipart: Invalid Content-Disposition header: unclosed quote",
-        ),
-        (
-            "form-data; name = \"kept\"",
-            "Multipart: Invalid Content-Disposition header: blanks around the equals sign",
-        ),
-        (
-            "form-data; name=\"kept\"x",
-            "Multipart: Invalid Content-Disposition header (-12): junk after a value",
-        ),
-        (
-            "form-data; name=kept kept",
-            "Multipart: Invalid Content-Disposition header (-12): neither quoted nor a token",
-        ),
-        (
-            "form-data; name=a; filename=\"x\"; filename=\"kept\"",
-            "Multipart: Invalid Content-Disposition header (-15): Duplicate Content-Disposition filename",
-        ),
-        (
-            "form-data; name=a; filename*=UTF-8'en'k%65pt",
-            "Multipart: Invalid Content-Disposition header (-21): Warning: no filename= but filename*",
-        ),
-        (
-            "form-data; name=a; filename=kept; filename*=''x",
-            "Multipart: Invalid Content-Disposition header (-16): filename* without a charset",
-        ),
-        (
-            "form-data; name=a; filename=kept; filename*=UTF-8'x",
-            "Multipart: Invalid Content-Disposition header (-17): filename* without its quotes",
-        ),
-        (
-            "form-data; name=a; filename=kept; filename*=UTF-8''%4G",
-            "Multipart: Invalid Content-Disposition header (-18): bad escape in filename*",
-        ),
-        (
-            "form-data; name=a; filename*0=\"x\"; filename*1=\"kept\"",
-            "Multipart: Invalid Content-Disposition header (-11): unknown parameter",
-        ),
-    ];
-    for (disposition, expected) in cases {
+    for (disposition, expected) in REFUSED {
         let body = disposed(disposition);
         let parsed = read(TYPE, &body);
-        assert_eq!(reason(&parsed), expected, "{disposition}");
+        assert_eq!(reason(&parsed), *expected, "{disposition}");
         let kept = parsed
             .fields
             .iter()
