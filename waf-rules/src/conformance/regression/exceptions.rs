@@ -67,8 +67,6 @@ const TABLE: &[(&str, &[usize], &str)] = &[
         "without SecRequestBodyLimitAction a body over the limit is refused, as ModSecurity 2 and \
          Coraza do: no later phase runs",
     ),
-    ("variable-MATCHED_VARS.json", &[], ONE_LINK),
-    ("variable-MATCHED_VARS_NAMES.json", &[1], ONE_LINK),
     (
         "variable-REQUEST_BODY.json",
         &[],
@@ -85,8 +83,6 @@ const DTD: &str = "documents are not validated, and no entity is ever fetched";
 const LINEAR: &str = "patterns are matched in linear time: there is no limit to hit";
 const MULTIPART: &str =
     "the multipart parser has flags and one error, and no further lines for a log";
-const ONE_LINK: &str = "MATCHED_VARS holds what the link before matched, not what all links did: \
-                        chains of the CRS mean one value";
 const PERSISTENT: &str = "collections that outlive a request are not kept";
 const PROGRAMS: &str = "rules cannot start programs or scripts";
 const REFERENCES: &str = "matches carry no offsets into the request";
