@@ -1,4 +1,10 @@
 //! What rules mean where ModSecurity's documentation is silent and its engine is not.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use std::sync::Arc;
 use std::time::SystemTime;
