@@ -9,6 +9,9 @@ use super::selection::Selection;
 use crate::engine::Disruptive;
 use crate::syntax::{ActionText, Flaw, parse_actions, parse_targets};
 
+/// Most identifiers and ranges one directive names.
+const MANY: usize = 1000;
+
 /// A change to rules that were or will be read.
 #[derive(Debug)]
 pub(crate) struct Update {
@@ -33,6 +36,8 @@ impl Update {
         let flaw = |message| Flaw::new(at.argument_span(0), message);
         let words = || at.arguments.iter().map(|word| word.text.as_str());
         let first = || at.text(0).to_owned();
+        // Identifiers and ranges, then what is to change.
+        let but_last = at.arguments.len().saturating_sub(1);
         let (selection, change) = match directive {
             Directive::SecRuleRemoveById => {
                 (Selection::ids(words()).map_err(flaw)?, Change::Remove)
@@ -46,9 +51,9 @@ impl Update {
                 (Selection::Msg(first()), Change::Remove)
             }
             Directive::SecRuleUpdateActionById => {
-                at.count(2, 2)?;
-                let ids = Selection::ids(words().take(1)).map_err(flaw)?;
-                let items = match at.arguments.get(1) {
+                at.count(2, MANY)?;
+                let ids = Selection::ids(words().take(but_last)).map_err(flaw)?;
+                let items = match at.arguments.last() {
                     Some(word) => parse_actions(word, at.line)?,
                     None => Vec::new(),
                 };
@@ -56,14 +61,15 @@ impl Update {
                 (ids, Change::Actions(items))
             }
             _ => {
-                at.count(2, 2)?;
+                let by_id = directive == Directive::SecRuleUpdateTargetById;
+                at.count(2, if by_id { MANY } else { 2 })?;
                 let selection = match directive {
                     Directive::SecRuleUpdateTargetByTag => Selection::Tag(first()),
                     Directive::SecRuleUpdateTargetByMsg => Selection::Msg(first()),
-                    _ => Selection::ids(words().take(1)).map_err(flaw)?,
+                    _ => Selection::ids(words().take(but_last)).map_err(flaw)?,
                 };
                 let mut targets = Vec::new();
-                if let Some(word) = at.arguments.get(1) {
+                if let Some(word) = at.arguments.last() {
                     for text in parse_targets(word, at.line, true)? {
                         targets.push(target_draft(names, &text)?);
                     }

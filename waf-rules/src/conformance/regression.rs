@@ -85,10 +85,15 @@ fn data_files(folder: &Path) -> tempfile::TempDir {
     let inside = format!("{}/", copy.path().display());
     for entry in std::fs::read_dir(folder).expect("data files") {
         let path = entry.expect("a data file").path();
-        if let (Ok(text), Some(name)) = (std::fs::read_to_string(&path), path.file_name()) {
-            let text = text.replace(DATA, &inside);
-            std::fs::write(copy.path().join(name), text).expect("a copy");
-        }
+        let Some(name) = path.file_name().filter(|_| path.is_file()) else {
+            continue;
+        };
+        let bytes = std::fs::read(&path).expect("a data file");
+        let bytes = match String::from_utf8(bytes) {
+            Ok(text) => text.replace(DATA, &inside).into_bytes(),
+            Err(binary) => binary.into_bytes(),
+        };
+        std::fs::write(copy.path().join(name), bytes).expect("a copy");
     }
     copy
 }

@@ -125,6 +125,7 @@ fn skipped(state: &State, phase: u8) -> bool {
 /// True if every link matched; `quick` is the first one, if it is known that it does.
 fn run_chain(rules: &RuleSet, state: &mut State, rule: &Rule, quick: Option<Quick>) -> bool {
     state.previous.clear();
+    state.chain.clear();
     state.added = 0;
     for (number, link) in rule.links.iter().enumerate() {
         state.current.clear();
@@ -144,6 +145,7 @@ fn run_chain(rules: &RuleSet, state: &mut State, rule: &Rule, quick: Option<Quic
             return false;
         }
         std::mem::swap(&mut state.previous, &mut state.current);
+        state.chain.extend_from_slice(&state.previous);
         if number == 0 && rule.links.len() > 1 {
             state.starters.clone_from(&state.previous);
         }

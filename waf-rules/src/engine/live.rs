@@ -66,7 +66,7 @@ fn tx(rules: &RuleSet, state: &State, pick: Pick, items: &mut Vec<Item>) {
     }
 }
 
-/// The hits of the link before this one.
+/// The hits of all links before this one, as in ModSecurity and Coraza.
 fn matched(
     rules: &RuleSet,
     state: &mut State,
@@ -74,8 +74,8 @@ fn matched(
     pick: Pick,
     items: &mut Vec<Item>,
 ) {
-    for index in 0..state.previous.len() {
-        let Some(hit) = state.previous.get(index).copied() else {
+    for index in 0..state.chain.len() {
+        let Some(hit) = state.chain.get(index).copied() else {
             return;
         };
         let name = full_name(state, &hit);

@@ -59,8 +59,10 @@ pub(crate) struct State {
     pub(crate) side: Side,
     /// The rule being evaluated.
     pub(crate) running: u32,
-    /// Hits of the link before this one: `MATCHED_VARS`.
+    /// Hits of the link before this one.
     pub(crate) previous: Vec<Hit>,
+    /// Hits of all links before this one: `MATCHED_VARS`.
+    pub(crate) chain: Vec<Hit>,
     /// Hits of the running chain's first link.
     pub(crate) starters: Vec<Hit>,
     /// Hits of this link.
@@ -132,6 +134,7 @@ impl State {
             side: Side::Request,
             running: 0,
             previous: Vec::new(),
+            chain: Vec::new(),
             starters: Vec::new(),
             current: Vec::new(),
             last: None,

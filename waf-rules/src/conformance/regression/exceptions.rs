@@ -76,8 +76,6 @@ const TABLE: &[(&str, &[usize], &str)] = &[
         "without SecRequestBodyLimitAction a body over the limit is refused, as ModSecurity 2 and \
          Coraza do: no later phase runs",
     ),
-    ("variable-MATCHED_VARS.json", &[], ONE_LINK),
-    ("variable-MATCHED_VARS_NAMES.json", &[1], ONE_LINK),
     ("variable-REQUEST_BODY.json", &[], NOT_FOR_MULTIPART),
     ("variable-SESSIONID.json", &[], PERSISTENT),
     ("variable-USERID.json", &[], PERSISTENT),
@@ -92,8 +90,6 @@ const MULTIPART: &str =
     "the multipart parser has flags and one error, and no further lines for a log";
 const NOT_FOR_MULTIPART: &str = "REQUEST_BODY is set as ModSecurity 2 and Coraza do, which the CRS \
                                  relies on: not for multipart";
-const ONE_LINK: &str = "MATCHED_VARS holds what the link before matched, not what all links did: \
-                        chains of the CRS mean one value";
 const PERSISTENT: &str = "collections that outlive a request are not kept";
 const PROGRAMS: &str = "rules cannot start programs or scripts";
 const REMOTE: &str = "rules and data are read from local files only";
