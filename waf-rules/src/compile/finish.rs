@@ -10,7 +10,8 @@ use super::reader::Reader;
 use super::selection::Selection;
 use crate::engine::{
     Bits, Control, Disruptive, Entry, Exclude, Exclusion, Filter, Key, Link, Meta, Next, Pick,
-    Pipeline, Plan, Quick, Rule, RuleSet, Scanner, Scores, Side, Target, TargetSet, is_candidate,
+    Pipeline, Plan, Quick, Rule, RuleSet, Scanner, Scores, Side, Slot, Target, TargetSet,
+    is_candidate,
 };
 use crate::operators::Prefilter;
 use crate::syntax::{Flaw, Problem};
@@ -33,6 +34,7 @@ pub(crate) fn finish(mut reader: Reader) -> Result<Loaded, Vec<Problem>> {
     }
     let phases = programs(&rules, &builder.targets.list);
     let [request, response] = &builder.filters;
+    let tx_selected = tx_selected(&reader.names);
     let mut rules = RuleSet {
         settings: reader.settings,
         plan: Plan::new(
@@ -44,6 +46,7 @@ pub(crate) fn finish(mut reader: Reader) -> Result<Loaded, Vec<Problem>> {
         phases,
         rules,
         selectors: reader.names.selectors,
+        tx_selected,
         tx_names: reader.names.tx,
         scanners: [Scanner::new(request), Scanner::new(response)],
         pipelines: builder.pipelines.list,
@@ -58,6 +61,20 @@ pub(crate) fn finish(mut reader: Reader) -> Result<Loaded, Vec<Problem>> {
         warnings: reader.warnings,
         inputs: reader.inputs,
     })
+}
+
+/// The known `TX` names that each selector means.
+fn tx_selected(names: &Names) -> Vec<Box<[Slot]>> {
+    let slots = 0..narrow(names.tx.len());
+    let selectors = names.selectors.of(Variable::Tx).iter();
+    selectors
+        .map(|selector| {
+            let slots = slots.clone();
+            slots
+                .filter(|slot| selector.matches(names.tx.name(*slot)))
+                .collect()
+        })
+        .collect()
 }
 
 fn apply_updates(reader: &mut Reader) {

@@ -38,6 +38,15 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
+    /// Forgets everything.
+    pub(crate) fn reset(&mut self) {
+        self.set.clear();
+        self.unseen.clear();
+        self.maybe.clear();
+        self.places.clear();
+        self.hashes.clear();
+    }
+
     /// The first place from `at` on that is to be run.
     pub(crate) fn next(&self, at: usize) -> Option<usize> {
         let mut index = at / 64;

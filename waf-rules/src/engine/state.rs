@@ -11,6 +11,7 @@ use super::memory::Memory;
 use super::prefilter::Side;
 use super::profile::Profile;
 use super::report::{Intervention, Match};
+use super::room::Room;
 use super::rule::{Allow, EngineMode, Processor};
 use super::ruleset::RuleSet;
 use super::target::Item;
@@ -20,9 +21,6 @@ use super::values::Values;
 use crate::body::nested::Kinds;
 use crate::operators::Captures;
 use crate::variables::Variable;
-
-/// Rooms that fit an ordinary request without growing.
-const ARENA: usize = 16 << 10;
 
 /// One value a link matched on.
 #[derive(Debug, Clone, Copy)]
@@ -104,10 +102,19 @@ pub(crate) struct State {
     pub(crate) argument: Vec<u8>,
 }
 
+impl Drop for State {
+    fn drop(&mut self) {
+        Room::put(self);
+    }
+}
+
 impl State {
     pub(crate) fn new(rules: &RuleSet, profile: Option<Arc<Profile>>, now: SystemTime) -> Self {
-        let mut arena = Arena::with_capacity(ARENA);
-        let mut tx = Tx::new(&rules.tx_names);
+        let room = Room::take(rules);
+        let (mut arena, mut tx) = (room.arena, room.tx);
+        let [previous, starters, current] = room.hits;
+        let [live_items, macro_items] = room.items;
+        let [expansion, argument] = room.texts;
         let mut removed = Bits::default();
         if let Some(profile) = &profile {
             profile.pin_all(&mut tx, &mut arena);
@@ -115,18 +122,18 @@ impl State {
         }
         Self {
             arena,
-            values: Values::default(),
+            values: room.values,
             tx,
-            cache: Cache::new(rules),
-            candidates: Candidates::default(),
+            cache: room.cache,
+            candidates: room.candidates,
             memory: None,
             forgetful: false,
             now,
             side: Side::Request,
             running: 0,
-            previous: Vec::new(),
-            starters: Vec::new(),
-            current: Vec::new(),
+            previous,
+            starters,
+            current,
             last: None,
             captures: Captures::default(),
             highest_severity: 255,
@@ -149,10 +156,10 @@ impl State {
             intervention: None,
             would_block: None,
             overflow: None,
-            live_items: Vec::new(),
-            macro_items: Vec::new(),
-            expansion: Vec::new(),
-            argument: Vec::new(),
+            live_items,
+            macro_items,
+            expansion,
+            argument,
         }
     }
 
