@@ -163,12 +163,16 @@ impl State {
         }
     }
 
-    /// True if no value is kept from `rule`, so that a comparison may be answered without looking
-    /// for exclusions.
-    pub(crate) fn may_go_quick(&self, rule: u32) -> bool {
+    /// True if no `TX` variable is kept from `rule`, so that a comparison may be answered without
+    /// looking for exclusions.
+    pub(crate) fn may_go_quick(&self, rules: &RuleSet, rule: u32) -> bool {
         let withheld = |profile: &Arc<Profile>| profile.withholds_any(rule);
+        let about_tx = |number: &u32| {
+            let exclusion = rules.exclusions.get(*number as usize);
+            exclusion.is_none_or(|exclusion| exclusion.variable == Variable::Tx)
+        };
         !self.cache.plain
-            && self.exclusions.is_empty()
+            && !self.exclusions.iter().any(about_tx)
             && !self.profile.as_ref().is_some_and(withheld)
     }
 

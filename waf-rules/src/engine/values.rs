@@ -107,10 +107,11 @@ impl Values {
                 continue;
             }
             value.marks = narrow(self.marks.len());
+            let name = arena.get(value.name);
             for chunk in selectors.of(*owner).chunks(64) {
                 let mut bits = 0_u64;
                 for (bit, selector) in chunk.iter().enumerate() {
-                    if selector.matches(arena.get(value.name)) {
+                    if selector.matches(name) {
                         bits |= 1 << bit;
                     }
                 }
