@@ -10,7 +10,7 @@ use super::reader::Reader;
 use super::selection::Selection;
 use crate::engine::{
     Bits, Control, Disruptive, Entry, Exclude, Exclusion, Filter, Key, Link, Meta, Next, Pick,
-    Pipeline, Plan, Quick, Rule, RuleSet, Scanner, Scores, Settings, Side, Target, TargetSet,
+    Pipeline, Plan, Quick, Rule, RuleSet, Scanner, Scores, Settings, Side, Slot, Target, TargetSet,
     is_candidate,
 };
 use crate::operators::Prefilter;
@@ -35,6 +35,7 @@ pub(crate) fn finish(mut reader: Reader) -> Result<Loaded, Vec<Problem>> {
     }
     let phases = programs(&rules, &builder.targets.list);
     let [request, response] = &builder.filters;
+    let tx_selected = tx_selected(&reader.names);
     let mut rules = RuleSet {
         settings: Settings {
             xml_paths: reader.names.paths,
@@ -49,6 +50,7 @@ pub(crate) fn finish(mut reader: Reader) -> Result<Loaded, Vec<Problem>> {
         phases,
         rules,
         selectors: reader.names.selectors,
+        tx_selected,
         tx_names: reader.names.tx,
         scanners: [Scanner::new(request), Scanner::new(response)],
         pipelines: builder.pipelines.list,
@@ -70,6 +72,20 @@ fn switches_audit(drafts: &[Draft]) -> bool {
     let links = drafts.iter().flat_map(|draft| &draft.links);
     let mut controls = links.flat_map(|link| &link.local.controls);
     controls.any(|control| matches!(control, ControlDraft::Ready(Control::AuditEngine(_))))
+}
+
+/// The known `TX` names that each selector means.
+fn tx_selected(names: &Names) -> Vec<Box<[Slot]>> {
+    let slots = 0..narrow(names.tx.len());
+    let selectors = names.selectors.of(Variable::Tx).iter();
+    selectors
+        .map(|selector| {
+            let slots = slots.clone();
+            slots
+                .filter(|slot| selector.matches(names.tx.name(*slot)))
+                .collect()
+        })
+        .collect()
 }
 
 fn apply_updates(reader: &mut Reader) {

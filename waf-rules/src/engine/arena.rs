@@ -27,13 +27,6 @@ pub(crate) struct Arena {
 }
 
 impl Arena {
-    pub(crate) fn with_capacity(capacity: usize) -> Self {
-        Self {
-            bytes: Vec::with_capacity(capacity),
-            cut: false,
-        }
-    }
-
     /// Copies `bytes` in, as far as the limit allows.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Text {
         let room = LIMIT.saturating_sub(self.bytes.len());

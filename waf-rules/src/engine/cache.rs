@@ -58,7 +58,7 @@ struct Step {
 }
 
 /// The cache of one transaction.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Cache {
     outputs: Vec<Output>,
     steps: Vec<Step>,
@@ -85,21 +85,18 @@ pub(crate) struct Transformed {
 }
 
 impl Cache {
-    pub(crate) fn new(rules: &RuleSet) -> Self {
-        let mut cache = Self {
-            outputs: Vec::with_capacity(128),
-            steps: Vec::with_capacity(128),
-            cells: Vec::with_capacity(32 * rules.pipelines.len()),
-            rows: Vec::with_capacity(96),
-            width: rules.pipelines.len(),
-            scratch: [Vec::new(), Vec::new()],
-            plain: false,
-            words: Vec::new(),
-            resolved: vec![(NONE, NONE); rules.targets.len()],
-            items: Vec::with_capacity(256),
-        };
-        cache.new_phase();
-        cache
+    /// Forgets everything, and gets ready for a transaction of `rules`.
+    pub(crate) fn reset(&mut self, rules: &RuleSet) {
+        self.outputs.clear();
+        self.steps.clear();
+        self.cells.clear();
+        self.rows.clear();
+        self.width = rules.pipelines.len();
+        self.plain = false;
+        self.words.clear();
+        self.resolved.clear();
+        self.resolved.resize(rules.targets.len(), (NONE, NONE));
+        self.items.clear();
     }
 
     /// Forgets what depends on the list of values, which may have grown.

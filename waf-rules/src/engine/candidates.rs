@@ -8,10 +8,9 @@
 //! target `transaction` hold the two against each other.
 
 use super::bits::{has, unite};
-use super::cache::Transformed;
 use super::memory::{Known, Memory, Place, comes_again};
 use super::plan::{Guard, Lane, Phase, Reach};
-use super::prefilter::scan;
+use super::prefilter::{Scanned, scan};
 use super::ruleset::RuleSet;
 use super::state::State;
 use super::target::Item;
@@ -38,6 +37,15 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
+    /// Forgets everything.
+    pub(crate) fn reset(&mut self) {
+        self.set.clear();
+        self.unseen.clear();
+        self.maybe.clear();
+        self.places.clear();
+        self.hashes.clear();
+    }
+
     /// The first place from `at` on that is to be run.
     pub(crate) fn next(&self, at: usize) -> Option<usize> {
         let mut index = at / 64;
@@ -208,8 +216,19 @@ fn judge(
         id,
         counted: false,
     };
+    let raw = state.cache.raw(&state.arena, &item);
+    let untouched = scan(rules, state, raw);
     for lane in reaches.iter().flat_map(|reach| &reach.lanes) {
-        look(rules, state, phase, lane, &item, wanted, maybe);
+        look(
+            rules,
+            state,
+            phase,
+            lane,
+            &item,
+            untouched.as_ref(),
+            wanted,
+            maybe,
+        );
     }
     if let Some((known, remembered)) = remembered(&mut state.memory, place, phase) {
         unite(known, wanted);
@@ -244,13 +263,19 @@ fn remembered<'m>(
     memory.as_mut()?.known(place?, phase.start, phase.width)
 }
 
-/// Adds the rules of `lane` that are `wanted` and may match on `item` to `maybe`.
+/// Adds the rules of `lane` that are `wanted` and may match on `item` to `maybe`; `untouched` is the
+/// item before any transformation, where it is cached.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "all of it changes from call to call"
+)]
 fn look(
     rules: &RuleSet,
     state: &mut State,
     phase: &Phase,
     lane: &Lane,
     item: &Item,
+    untouched: Option<&Scanned<'_>>,
     wanted: &[u64],
     maybe: &mut [u64],
 ) {
@@ -258,45 +283,41 @@ fn look(
     if !lane.rules.iter().any(asked) {
         return;
     }
+    let passes = |raw: &&Scanned<'_>| {
+        let triggers = lane.triggers.filter(|_| !lane.multi_match);
+        triggers.is_some_and(|triggers| !triggers.intersects(raw.present()))
+    };
+    if let Some(raw) = untouched.filter(passes) {
+        return admit(state, phase, lane, Some(raw), wanted, maybe);
+    }
     let State { cache, arena, .. } = state;
     if lane.multi_match {
         for stage in cache.stages(rules, arena, item, lane.pipeline) {
-            admit(rules, state, phase, lane, stage, wanted, maybe);
+            let scanned = scan(rules, state, stage.output);
+            admit(state, phase, lane, scanned.as_ref(), wanted, maybe);
         }
         return;
     }
-    let raw = cache.raw(arena, item);
-    let unchanged = raw.filter(|raw| {
-        let present = cache.output(*raw).map(|output| output.present);
-        let triggers = lane.triggers.zip(present);
-        triggers.is_some_and(|(triggers, present)| !triggers.intersects(present))
-    });
-    let transformed = match unchanged {
-        Some(raw) => Transformed {
-            text: item.value,
-            output: Some(raw),
-        },
-        None => cache.transform(rules, arena, item, lane.pipeline),
-    };
-    admit(rules, state, phase, lane, transformed, wanted, maybe);
+    let transformed = cache.transform(rules, arena, item, lane.pipeline);
+    let scanned = scan(rules, state, transformed.output);
+    admit(state, phase, lane, scanned.as_ref(), wanted, maybe);
 }
 
+/// Adds the rules of `lane` that may match on what was scanned; all of them, if nothing was.
 fn admit(
-    rules: &RuleSet,
-    state: &mut State,
+    state: &State,
     phase: &Phase,
     lane: &Lane,
-    transformed: Transformed,
+    scanned: Option<&Scanned<'_>>,
     wanted: &[u64],
     maybe: &mut [u64],
 ) {
-    let scanned = scan(rules, state, transformed.output);
     for (index, members) in &lane.rules {
         let (Some(wanted), Some(maybe)) = (wanted.get(*index), maybe.get_mut(*index)) else {
             continue;
         };
         let mut bits = wanted & members & !*maybe;
-        let Some(scanned) = &scanned else {
+        let Some(scanned) = scanned else {
             *maybe |= bits;
             continue;
         };

@@ -50,7 +50,9 @@ fn run_program(rules: &RuleSet, state: &mut State, phase: u8, program: &[Entry],
             break;
         };
         at = place + 1;
-        let quick = entry.quick.filter(|_| state.may_go_quick(entry.rule));
+        let quick = entry
+            .quick
+            .filter(|_| state.may_go_quick(rules, entry.rule));
         if quick.is_some_and(|quick| !quick.holds(state)) {
             continue;
         }

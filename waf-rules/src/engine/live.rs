@@ -56,6 +56,21 @@ fn tx(rules: &RuleSet, state: &State, pick: Pick, items: &mut Vec<Item>) {
                 .get(slot)
                 .map(|entry| live(Variable::Tx, entry.name, entry.value)),
         ),
+        Pick::Selector(number) if !state.cache.plain => {
+            let known = rules.tx_selected(number).iter();
+            items.extend(
+                known
+                    .filter_map(|slot| state.tx.get(*slot))
+                    .map(|entry| live(Variable::Tx, entry.name, entry.value)),
+            );
+            items.extend(
+                state
+                    .tx
+                    .invented()
+                    .map(|entry| live(Variable::Tx, entry.name, entry.value))
+                    .filter(|item| picks(rules, state, pick, item)),
+            );
+        }
         _ => items.extend(
             state
                 .tx

@@ -234,3 +234,86 @@ pub(crate) fn comes_again(variable: Variable) -> bool {
 fn slot(hash: u64, size: usize) -> usize {
     ((hash >> 32) as usize * size) >> 32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::values::Values;
+    use super::*;
+
+    /// A value of `variable` in an arena of its own.
+    fn value(variable: Variable, name: &[u8], text: &[u8]) -> (Arena, Value) {
+        let mut arena = Arena::default();
+        let mut values = Values::default();
+        values.reset();
+        let (name, text) = (arena.push(name), arena.push(text));
+        values.add(variable, name, text);
+        let value = *values.get(0).expect("the value just added");
+        (arena, value)
+    }
+
+    fn find(memory: &mut Memory, key: &Key, name: &[u8], text: &[u8]) -> Option<Place> {
+        let (arena, value) = value(Variable::RequestHeaders, name, text);
+        let hash = key.hash(&arena, Variable::RequestHeaders, &value);
+        memory.find(hash, &arena, Variable::RequestHeaders, &value)
+    }
+
+    #[test]
+    fn a_value_is_remembered_from_its_second_sight_on_and_its_neighbours_are_not_taken_for_it() {
+        let key = Key::default();
+        let mut memory = Memory::take(&key, 2);
+        assert!(find(&mut memory, &key, b"Accept", b"*/*").is_none());
+        let place = find(&mut memory, &key, b"Accept", b"*/*").expect("the second sight");
+        let (known, maybe) = memory.known(place, 1, 1).expect("the entry");
+        assert_eq!((&*known, &*maybe), (&[0][..], &[0][..]));
+        known[0] = 5;
+        let again = find(&mut memory, &key, b"Accept", b"*/*").expect("the third");
+        assert_eq!(memory.known(again, 1, 1).expect("the entry").0, [5]);
+        for (name, text) in [
+            (b"Accept", b"*/ "),
+            (b"accept", b"*/*"),
+            (b"Accep*", b"t/*"),
+        ] {
+            assert!(find(&mut memory, &key, name, text).is_none());
+        }
+    }
+
+    #[test]
+    fn a_place_that_another_value_has_taken_tells_nothing() {
+        let key = Key::default();
+        let mut memory = Memory::take(&key, 1);
+        find(&mut memory, &key, b"a", b"b");
+        let first = find(&mut memory, &key, b"a", b"b").expect("the second sight");
+        for number in 0..100 * ENTRIES {
+            let text = number.to_string();
+            find(&mut memory, &key, b"a", text.as_bytes());
+            find(&mut memory, &key, b"a", text.as_bytes());
+        }
+        assert!(memory.known(first, 0, 1).is_none());
+    }
+
+    #[test]
+    fn long_values_are_not_kept_and_arguments_never() {
+        let key = Key::default();
+        let mut memory = Memory::take(&key, 1);
+        let long = [b'a'; LONGEST];
+        for _ in 0..3 {
+            assert!(find(&mut memory, &key, b"x", &long).is_none());
+        }
+        assert!(comes_again(Variable::RequestHeaders) && comes_again(Variable::ArgsGetNames));
+        assert!(!comes_again(Variable::ArgsGet) && !comes_again(Variable::RequestBody));
+    }
+
+    #[test]
+    fn each_rule_set_has_its_own_memory_and_a_thread_keeps_few() {
+        let keys: Vec<_> = (0..MEMORIES + 2).map(|_| Key::default()).collect();
+        for key in &keys {
+            let mut memory = Memory::take(key, 1);
+            assert!(find(&mut memory, key, b"a", b"b").is_none());
+            memory.put();
+        }
+        assert!(SPARE.with_borrow(Vec::len) <= MEMORIES);
+        let last = keys.last().expect("a key");
+        let mut memory = Memory::take(last, 1);
+        assert!(find(&mut memory, last, b"a", b"b").is_some());
+    }
+}

@@ -18,6 +18,7 @@ mod prefilter;
 mod profile;
 mod quick;
 mod report;
+mod room;
 mod rule;
 mod ruleset;
 mod selector;
@@ -52,7 +53,7 @@ pub(crate) use target::{Exclude, Pick, Target, TargetSet};
 pub(crate) use template::{Piece, Template};
 pub use trace::{Event, Skip};
 pub use transaction::{Origin, RequestLine, Transaction};
-pub(crate) use tx::TxNames;
+pub(crate) use tx::{Slot, TxNames};
 
 #[cfg(test)]
 mod tests;

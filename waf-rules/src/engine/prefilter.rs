@@ -135,6 +135,11 @@ impl Scanned<'_> {
         word.copied().unwrap_or(u64::MAX)
     }
 
+    /// The bytes that stand in it.
+    pub(crate) fn present(&self) -> ByteSet {
+        self.output.present
+    }
+
     /// False if `filter` needs a length or a byte that is not there.
     pub(crate) fn admits(&self, filter: usize) -> bool {
         let rest = self.scanner.rest.get(filter);

@@ -32,6 +32,8 @@ pub struct RuleSet {
     pub(crate) plan: Plan,
     pub(crate) selectors: Selectors,
     pub(crate) tx_names: TxNames,
+    /// The known `TX` names that each selector means.
+    pub(crate) tx_selected: Vec<Box<[Slot]>>,
     /// Number 0 is the empty pipeline.
     pub(crate) pipelines: Vec<Pipeline>,
     pub(crate) targets: Vec<TargetSet>,
@@ -144,6 +146,12 @@ impl RuleSet {
         now: SystemTime,
     ) -> Transaction {
         Transaction::new(Arc::clone(self), None, origin, unique_id, now)
+    }
+
+    /// The known `TX` names that selector `number` means.
+    pub(crate) fn tx_selected(&self, number: u32) -> &[Slot] {
+        let selected = self.tx_selected.get(number as usize);
+        selected.map_or(&[], |slots| slots)
     }
 
     /// Finds out what the rules themselves set in phase 1, for the guards to expect: a request

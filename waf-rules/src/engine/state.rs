@@ -11,6 +11,7 @@ use super::memory::Memory;
 use super::prefilter::Side;
 use super::profile::Profile;
 use super::report::{Intervention, Match};
+use super::room::Room;
 use super::rule::{Allow, EngineMode, Processor};
 use super::ruleset::RuleSet;
 use super::target::Item;
@@ -21,9 +22,6 @@ use crate::audit::Trail;
 use crate::body::nested::Kinds;
 use crate::operators::Captures;
 use crate::variables::Variable;
-
-/// Rooms that fit an ordinary request without growing.
-const ARENA: usize = 16 << 10;
 
 /// One value a link matched on.
 #[derive(Debug, Clone, Copy)]
@@ -112,10 +110,19 @@ pub(crate) struct State {
     pub(crate) argument: Vec<u8>,
 }
 
+impl Drop for State {
+    fn drop(&mut self) {
+        Room::put(self);
+    }
+}
+
 impl State {
     pub(crate) fn new(rules: &RuleSet, profile: Option<Arc<Profile>>, now: SystemTime) -> Self {
-        let mut arena = Arena::with_capacity(ARENA);
-        let mut tx = Tx::new(&rules.tx_names);
+        let room = Room::take(rules);
+        let (mut arena, mut tx) = (room.arena, room.tx);
+        let [previous, chain, starters, current] = room.hits;
+        let [live_items, macro_items] = room.items;
+        let [expansion, argument] = room.texts;
         let mut removed = Bits::default();
         if let Some(profile) = &profile {
             profile.pin_all(&mut tx, &mut arena);
@@ -124,19 +131,19 @@ impl State {
         let audit = &rules.settings.audit;
         Self {
             arena,
-            values: Values::default(),
+            values: room.values,
             tx,
-            cache: Cache::new(rules),
-            candidates: Candidates::default(),
+            cache: room.cache,
+            candidates: room.candidates,
             memory: None,
             forgetful: false,
             now,
             side: Side::Request,
             running: 0,
-            previous: Vec::new(),
-            chain: Vec::new(),
-            starters: Vec::new(),
-            current: Vec::new(),
+            previous,
+            chain,
+            starters,
+            current,
             last: None,
             captures: Captures::default(),
             highest_severity: 255,
@@ -162,19 +169,23 @@ impl State {
             intervention: None,
             would_block: None,
             overflow: None,
-            live_items: Vec::new(),
-            macro_items: Vec::new(),
-            expansion: Vec::new(),
-            argument: Vec::new(),
+            live_items,
+            macro_items,
+            expansion,
+            argument,
         }
     }
 
-    /// True if no value is kept from `rule`, so that a comparison may be answered without looking
-    /// for exclusions.
-    pub(crate) fn may_go_quick(&self, rule: u32) -> bool {
+    /// True if no `TX` variable is kept from `rule`, so that a comparison may be answered without
+    /// looking for exclusions.
+    pub(crate) fn may_go_quick(&self, rules: &RuleSet, rule: u32) -> bool {
         let withheld = |profile: &Arc<Profile>| profile.withholds_any(rule);
+        let about_tx = |number: &u32| {
+            let exclusion = rules.exclusions.get(*number as usize);
+            exclusion.is_none_or(|exclusion| exclusion.variable == Variable::Tx)
+        };
         !self.cache.plain
-            && self.exclusions.is_empty()
+            && !self.exclusions.iter().any(about_tx)
             && !self.profile.as_ref().is_some_and(withheld)
     }
 

@@ -88,11 +88,13 @@ pub(crate) struct Tx {
 }
 
 impl Tx {
-    pub(crate) fn new(names: &TxNames) -> Self {
-        Self {
-            slots: vec![None; names.len()],
-            ..Self::default()
-        }
+    /// Forgets every variable, and gets ready for those called `names`.
+    pub(crate) fn reset(&mut self, names: &TxNames) {
+        self.slots.clear();
+        self.slots.resize(names.len(), None);
+        self.invented.clear();
+        self.others.clear();
+        self.full = false;
     }
 
     pub(crate) fn get(&self, slot: Slot) -> Option<TxValue> {
@@ -175,6 +177,20 @@ impl Tx {
         }
     }
 
+    /// Removes the captures.
+    pub(crate) fn clear_captures(&mut self) {
+        for entry in self.slots.iter_mut().take(10) {
+            if !entry.is_some_and(|old| old.pinned) {
+                *entry = None;
+            }
+        }
+    }
+
+    /// Every variable that was given a name at run time, in their order.
+    pub(crate) fn invented(&self) -> impl Iterator<Item = TxValue> {
+        self.others.iter().copied().flatten()
+    }
+
     /// Every variable that is set: known names first, then invented ones in their order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = TxValue> {
         self.slots.iter().chain(&self.others).copied().flatten()
@@ -194,7 +210,8 @@ mod tests {
         let mut names = TxNames::default();
         let score = names.slot(b"Score");
         let mut arena = Arena::default();
-        let mut tx = Tx::new(&names);
+        let mut tx = Tx::default();
+        tx.reset(&names);
         let five = arena.push(b"5");
         tx.put_named(&names, b"SCORE", Some(five), &mut arena);
         assert_eq!(tx.get(score).map(|value| value.value), Some(five));
@@ -209,7 +226,8 @@ mod tests {
     fn a_client_cannot_invent_names_without_end() {
         let names = TxNames::default();
         let mut arena = Arena::default();
-        let mut tx = Tx::new(&names);
+        let mut tx = Tx::default();
+        tx.reset(&names);
         for number in 0..INVENTED + 5 {
             let name = format!("n{number}");
             tx.put_named(&names, name.as_bytes(), Some(Text::default()), &mut arena);

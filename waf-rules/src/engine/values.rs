@@ -14,7 +14,7 @@ pub(crate) struct Value {
 }
 
 /// All fixed values, grouped by variable.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Values {
     list: Vec<Value>,
     /// (first, past the last) in `list`, by variable.
@@ -24,18 +24,16 @@ pub(crate) struct Values {
     marks: Vec<u64>,
 }
 
-impl Default for Values {
-    fn default() -> Self {
-        Self {
-            list: Vec::with_capacity(96),
-            ranges: vec![(0, 0); Variable::COUNT],
-            owners: Vec::with_capacity(96),
-            marks: Vec::with_capacity(128),
-        }
-    }
-}
-
 impl Values {
+    /// Forgets every value, and gets ready for new ones.
+    pub(crate) fn reset(&mut self) {
+        self.list.clear();
+        self.owners.clear();
+        self.marks.clear();
+        self.ranges.clear();
+        self.ranges.resize(Variable::COUNT, (0, 0));
+    }
+
     /// Adds a member. Members of one variable lie side by side; a late one moves the earlier ones.
     pub(crate) fn add(&mut self, variable: Variable, name: Text, value: Text) {
         let end = narrow(self.list.len());
@@ -109,10 +107,11 @@ impl Values {
                 continue;
             }
             value.marks = narrow(self.marks.len());
+            let name = arena.get(value.name);
             for chunk in selectors.of(*owner).chunks(64) {
                 let mut bits = 0_u64;
                 for (bit, selector) in chunk.iter().enumerate() {
-                    if selector.matches(arena.get(value.name)) {
+                    if selector.matches(name) {
                         bits |= 1 << bit;
                     }
                 }
@@ -160,6 +159,7 @@ mod tests {
     fn members_stay_together_and_a_union_lists_its_parts_in_order() {
         let mut arena = Arena::default();
         let mut values = Values::default();
+        values.reset();
         for (variable, text) in [
             (Variable::ArgsPost, "p1"),
             (Variable::ArgsGet, "g1"),
@@ -184,6 +184,7 @@ mod tests {
             selectors.add(Variable::Args, Selector::Key(key));
         }
         let mut values = Values::default();
+        values.reset();
         let name = arena.push(b"KEY69");
         values.add(Variable::ArgsGet, name, name);
         values.seal(&selectors, &arena);
