@@ -56,6 +56,10 @@ fuzz-smoke: ## ten seconds of each fuzz target
 conformance: ## the OWASP CRS regression suite through the live gateway (CRS_DIR, CRS_TESTS)
 	cargo test -p palisade-tests --test crs -- --nocapture
 
+.PHONY: differential
+differential: ## every request of the corpora through libmodsecurity and our engine (ATTACK_CORPUS, LEGIT_CORPUS)
+	DIFFERENTIAL_ALL=1 cargo test -p waf-rules --test differential -- --nocapture
+
 .PHONY: bench
 bench: ## requests a second against nginx and nginx + libmodsecurity, as ratios (needs wrk)
 	@scripts/bench.sh

@@ -2,18 +2,20 @@
 //!
 //! Bytes that are no UTF-8 are treated as libmodsecurity does, for rules lean on it: a byte that
 //! cannot start a character is copied, a lead byte whose continuation is missing or wrong is dropped,
-//! and after an overlong form or a surrogate the lead byte follows the escape.
+//! and after an overlong form or a surrogate the lead byte follows the escape. NUL is dropped, so that
+//! ASCII in UTF-16 reads as ASCII.
 
 use super::hex;
 use crate::byteset::ByteSet;
 
-/// Every byte from 0x80 on.
-pub(super) const TRIGGERS: ByteSet = ByteSet::range(0x80, 0xff);
+/// NUL, and every byte from 0x80 on.
+pub(super) const TRIGGERS: ByteSet = ByteSet::range(0x80, 0xff).union(ByteSet::of(b"\0"));
 
 pub(super) fn apply(mut input: &[u8], out: &mut Vec<u8>) {
     while let Some((&lead, rest)) = input.split_first() {
         input = rest;
         let (length, smallest, bits) = match lead {
+            0 => continue,
             0xc0..=0xdf => (1, 0x80, lead & 0x1f),
             0xe0..=0xef => (2, 0x800, lead & 0x0f),
             0xf0..=0xf4 => (3, 0x1_0000, lead & 0x07),
@@ -61,6 +63,11 @@ mod tests {
     #[test]
     fn characters_become_escapes_and_ascii_stays() {
         assert_eq!(run("aé＜\u{1f600}".as_bytes()), b"a%u00e9%uff1c%u1f600");
+    }
+
+    #[test]
+    fn ascii_in_utf_16_reads_as_ascii() {
+        assert_eq!(run(b"e\0t\0c\0"), b"etc");
     }
 
     #[test]
