@@ -222,7 +222,7 @@ impl<'a> Hide<'a> {
         match hit.variable {
             Variable::RequestHeaders => {
                 let cookie = self.redaction.cookies && name.eq_ignore_ascii_case(b"cookie");
-                cookie || self.hides_request_header(name)
+                cookie || self.hides_request_header(name) || self.holds_hidden(hit)
             }
             Variable::ResponseHeaders => {
                 let hidden = self.response_header(name, b"=x");
@@ -240,10 +240,19 @@ impl<'a> Hide<'a> {
             | Variable::RequestLine
             | Variable::QueryString
             | Variable::RequestBody
-            | Variable::FullRequest => self.may_hold_argument(self.state.arena.get(hit.raw)),
+            | Variable::FullRequest => {
+                self.may_hold_argument(self.state.arena.get(hit.raw)) || self.holds_hidden(hit)
+            }
             Variable::Xml => self.may_hold_argument(&self.trail.body),
             _ => false,
         }
+    }
+
+    /// True if a query or form in the value, as it came, has a hidden argument, however its name is
+    /// spelt.
+    fn holds_hidden(&self, hit: &Hit) -> bool {
+        let value = self.state.arena.get(hit.raw);
+        matches!(self.target(value), Cow::Owned(_)) || matches!(self.pairs(value), Cow::Owned(_))
     }
 
     /// The hidden values themselves, bounded in number and length. Short ones are left out: they

@@ -427,6 +427,39 @@ fn credentials_are_hidden_wherever_they_stand() {
 }
 
 #[test]
+fn a_match_on_more_than_one_value_does_not_tell_the_hidden_one() {
+    // Neither name nor value stands in the request as rules on arguments see it.
+    let sent = Sent {
+        target: "/p?p%61ssword=hunt%65r2&q=1",
+        headers: &[("Referer", b"http://h/?access_token=onlyhere&q=1")],
+        status: 500,
+        ..GET
+    };
+    let text = format!(
+        "{LOG}SecRule REQUEST_URI_RAW|QUERY_STRING|REQUEST_LINE|REQUEST_HEADERS:Referer \"@contains q=1\" \
+        \"id:1,phase:1,pass,multiMatch,logdata:'%{{MATCHED_VAR}}'\"\n\
+        SecRule REQUEST_URI_RAW \"@contains q=1\" \"id:2,phase:1,pass,logdata:'%{{MATCHED_VAR}}'\"\n\
+        SecRule REQUEST_HEADERS:Referer \"@contains q=1\" \"id:3,phase:1,pass,msg:'%{{MATCHED_VAR}}'\"\n"
+    );
+    let log = native(&text, &sent);
+    for secret in ["hunt", "onlyhere"] {
+        assert!(!log.contains(secret), "{secret}:\n{log}");
+    }
+    // The same request without a credential is told.
+    let sent = Sent {
+        target: "/p?word=hunt%65r2&q=1",
+        headers: &[("Referer", b"http://h/?token=onlyhere&q=1")],
+        ..sent
+    };
+    let log = native(&text, &sent);
+    assert!(log.contains("(Value: `/p?word=hunt%65r2&q=1' )"), "{log}");
+    assert!(
+        log.contains("[msg \"http://h/?token=onlyhere&q=1\"]"),
+        "{log}"
+    );
+}
+
+#[test]
 fn what_is_no_credential_is_told() {
     let sent = Sent {
         target: "/p?q=attack&passwords=many&author=me",

@@ -209,3 +209,23 @@ fn a_device_without_room_is_counted_rather_than_fatal() {
     assert_eq!(sink.counters.errors.get(), 1);
     assert!(sink.retry().is_some());
 }
+
+#[test]
+fn an_entry_of_several_lines_is_written_or_lost_as_one() {
+    let disk = Disk::default();
+    // The disk gives up after the first line of the second entry.
+    let mut sink = disk.sink(&[6 + 4, 0]);
+    add(&mut sink, "a\nb\nc");
+    add(&mut sink, "one\ntwo");
+    add(&mut sink, "next");
+    let now = Instant::now();
+    sink.flush(now);
+    assert_eq!(sink.counters.written.get(), 1);
+    disk.0.lock().unwrap().room = [0].into();
+    sink.reopen(now);
+    assert_eq!(disk.files(), ["a\nb\nc\none\n", "next\n"]);
+    assert_eq!(
+        (sink.counters.written.get(), sink.counters.dropped.get()),
+        (2, 1)
+    );
+}
