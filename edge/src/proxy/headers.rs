@@ -7,9 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use edge_config::HostHeader;
 use edge_core::Exchange;
-use http::header::{self, HeaderName};
-use pingora::Result;
+use http::header::{self, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
+use pingora::{ErrorType, OrErr, Result};
 
 use super::answer::REQUEST_ID;
 use crate::assemble::RouteState;
@@ -28,12 +28,14 @@ pub(crate) fn forward(
         remove_claims(request);
     }
     let host = host_of(request);
+    // Values are shared bytes: most requests have one address and one host to say in several ways.
+    let real = value(client.to_string())?;
     let chain = match joined(request, "x-forwarded-for") {
-        Some(chain) => format!("{chain}, {peer}"),
-        None if client == peer => peer.to_string(),
-        None => format!("{client}, {peer}"),
+        Some(chain) => value(format!("{chain}, {peer}"))?,
+        None if client == peer => real.clone(),
+        None => value(format!("{client}, {peer}"))?,
     };
-    let element = forwarded_element(peer, host.as_deref());
+    let element = forwarded_element(peer, host.as_ref().and_then(|host| host.to_str().ok()));
     let forwarded = match joined(request, "forwarded") {
         Some(chain) => format!("{chain}, {element}"),
         None if client == peer => element,
@@ -41,9 +43,9 @@ pub(crate) fn forward(
     };
     request.insert_header("x-forwarded-for", chain)?;
     request.insert_header(header::FORWARDED, forwarded)?;
-    request.insert_header("x-real-ip", client.to_string())?;
+    request.insert_header("x-real-ip", real)?;
     if request.headers.get("x-forwarded-proto").is_none() {
-        request.insert_header("x-forwarded-proto", "http")?;
+        request.insert_header("x-forwarded-proto", HeaderValue::from_static("http"))?;
     }
     if let (None, Some(host)) = (request.headers.get("x-forwarded-host"), host) {
         request.insert_header("x-forwarded-host", host)?;
@@ -84,7 +86,7 @@ pub(crate) fn join_cookies(request: &mut RequestHeader) -> Result<()> {
         .headers
         .get_all(header::COOKIE)
         .iter()
-        .map(http::HeaderValue::as_bytes)
+        .map(HeaderValue::as_bytes)
         .collect();
     if crumbs.len() < 2 {
         return Ok(());
@@ -111,8 +113,16 @@ fn is_claim(name: &str) -> bool {
     if !name.starts_with(['c', 'f', 't', 'x']) {
         return false;
     }
-    let name = name.replace('_', "-");
-    CLAIMS.contains(&name.as_str()) || CLAIM_FAMILIES.iter().any(|family| name.starts_with(family))
+    let begins = |start: &str| {
+        let mut bytes = name
+            .bytes()
+            .map(|byte| if byte == b'_' { b'-' } else { byte });
+        start.bytes().all(|wanted| bytes.next() == Some(wanted))
+    };
+    CLAIMS
+        .iter()
+        .any(|claim| claim.len() == name.len() && begins(claim))
+        || CLAIM_FAMILIES.iter().any(|family| begins(family))
 }
 
 /// All values of a header as one list.
@@ -122,13 +132,18 @@ fn joined(request: &RequestHeader, name: &str) -> Option<String> {
     (!values.is_empty()).then(|| values.join(", "))
 }
 
-fn host_of(request: &RequestHeader) -> Option<String> {
-    let host = request
-        .headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    host.or_else(|| request.uri.authority().map(http::uri::Authority::as_str))
-        .map(str::to_owned)
+/// The host as text, if it is text.
+fn host_of(request: &RequestHeader) -> Option<HeaderValue> {
+    let host = request.headers.get(header::HOST);
+    if let Some(host) = host.filter(|host| host.to_str().is_ok()) {
+        return Some(host.clone());
+    }
+    let authority = request.uri.authority()?;
+    HeaderValue::from_str(authority.as_str()).ok()
+}
+
+fn value(text: String) -> Result<HeaderValue> {
+    HeaderValue::try_from(text).or_err(ErrorType::InvalidHTTPHeader, "an address is no value")
 }
 
 /// One element of RFC 7239: an IPv6 address stands in brackets and quotes. The gate lets no quote
