@@ -14,10 +14,12 @@ use edge_audit::{Logs, Metrics, RuleLogs};
 use edge_config::{BodyLimits, HostHeader, Policy, Profile, Protocol, RouteQuery, Upstream};
 use edge_conn::gate::HeadLimits;
 use edge_core::{Diagnostic, Exchange, Head, Mode, Refusal};
+use waf_rules::Kept;
 
 use crate::proxy::hold::HoldLimits;
 use crate::rules::{Loaded, RuleSets};
 use crate::stages::audit::Audit;
+use crate::stages::resolver::Resolver;
 use crate::stages::waf::Waf;
 use crate::upstreams::{Balance, Dial, Ejection, Group, Server, Settings};
 
@@ -42,6 +44,7 @@ pub(crate) struct Gateway {
     audit: Audit,
     rule_logs: RuleLogs,
     rule_sets: Vec<Arc<Loaded>>,
+    kept: Arc<Kept>,
 }
 
 /// A route with everything its requests need.
@@ -88,7 +91,10 @@ pub(crate) fn assemble(
     before: Option<&Gateway>,
     watch: &mut Vec<PathBuf>,
 ) -> Result<Assembled, Vec<Diagnostic>> {
-    let mut rules = RuleSets::after(before.map_or(&[], |gateway| &gateway.rule_sets));
+    let mut rules = match before {
+        Some(before) => RuleSets::after(&before.rule_sets, before.kept.clone()),
+        None => RuleSets::default(),
+    };
     let mut mistakes = Vec::new();
     let mut profiles = BTreeMap::new();
     for (name, profile) in policy.profiles() {
@@ -143,6 +149,7 @@ pub(crate) fn assemble(
         rule_count: rules.ids().count(),
         audit: Audit::new(policy.logs()),
         rule_logs: rules.logs(),
+        kept: rules.kept.clone(),
         rule_sets: rules.into_sets(),
         policy,
     };
@@ -260,6 +267,9 @@ fn profile_state(
         mode => Some(Waf {
             rules: rules.profile(waf)?,
             mode,
+            resolver: waf
+                .rbl
+                .map(|(address, patience)| Arc::new(Resolver::new(address, patience))),
             on_fault: waf.on_fault,
         }),
     };

@@ -52,6 +52,7 @@ pub(crate) async fn admit(
     // Rules of phase 1 before the body is read: a hostile head must not cost us an upload.
     if let Some(waf) = &profile.waf {
         *inspection = Some(waf.begin(exchange, trace));
+        inspect::look_up(inspection, 1).await;
         let verdict = timed(exchange, Layer::Waf, |exchange| {
             inspect::head(inspection, exchange)
         });
@@ -67,6 +68,7 @@ pub(crate) async fn admit(
     // Rules of phase 2 on the parsed body; also without a body, as SecLang asks.
     if inspection.is_some() {
         let started = Instant::now();
+        inspect::look_up(inspection, 2).await;
         let verdict = inspect::judge(inspection, exchange, inspected).await;
         exchange.timings.add(Layer::Waf, started.elapsed());
         settle(exchange, Layer::Waf, verdict)?;

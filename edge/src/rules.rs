@@ -9,7 +9,7 @@ use edge_audit::RuleLogs;
 use edge_config::{Origin, Tuning, Waf};
 use edge_core::{Diagnostic, Level, Position};
 use waf_rules::spec::{RulesSpec, Source};
-use waf_rules::{Inputs, Loader, Problem, Profile, RuleSet};
+use waf_rules::{Inputs, Kept, Loader, Problem, Profile, RuleSet};
 
 use crate::stages::audit;
 
@@ -19,6 +19,8 @@ pub(crate) struct RuleSets {
     sets: Vec<Arc<Loaded>>,
     /// Those of the configuration that runs.
     before: Vec<Arc<Loaded>>,
+    /// What outlives a configuration: counters of clients, databases.
+    pub(crate) kept: Arc<Kept>,
     /// What the rules' authors should know.
     pub(crate) warnings: Vec<Diagnostic>,
     /// Every file that was read or looked for, and the folders of patterns.
@@ -28,6 +30,8 @@ pub(crate) struct RuleSets {
 /// A rule set and what it was made from.
 pub(crate) struct Loaded {
     spec: RulesSpec,
+    /// Its rules may ask the DNS.
+    dns: bool,
     origins: BTreeMap<&'static str, Origin>,
     /// Which of several files was there, for each source that names several.
     found: Vec<PathBuf>,
@@ -37,10 +41,11 @@ pub(crate) struct Loaded {
 }
 
 impl RuleSets {
-    /// Sets that may be taken over from `before` where nothing changed.
-    pub(crate) fn after(before: &[Arc<Loaded>]) -> Self {
+    /// Sets that may be taken over from `before` where nothing changed, with what was `kept`.
+    pub(crate) fn after(before: &[Arc<Loaded>], kept: Arc<Kept>) -> Self {
         Self {
             before: before.to_vec(),
+            kept,
             ..Self::default()
         }
     }
@@ -71,7 +76,12 @@ impl RuleSets {
     /// The set for `waf`: one that is loaded already, one that is unchanged, or a new one.
     fn load(&mut self, waf: &Waf) -> Result<Arc<Loaded>, Vec<Diagnostic>> {
         let spec = waf.rules.shared();
-        if let Some(known) = self.sets.iter().find(|set| set.spec == spec) {
+        let dns = waf.rbl.is_some();
+        if let Some(known) = self
+            .sets
+            .iter()
+            .find(|set| set.spec == spec && set.dns == dns)
+        {
             return Ok(known.clone());
         }
         let sources = spec.sources();
@@ -79,6 +89,7 @@ impl RuleSets {
         let found = sources.iter().filter_map(first).collect();
         let same = |set: &&Arc<Loaded>| {
             set.spec == spec
+                && set.dns == dns
                 && set.origins == waf.origins
                 && set.found == found
                 && set.inputs.unchanged()
@@ -99,7 +110,7 @@ impl RuleSets {
         spec: RulesSpec,
         found: Vec<PathBuf>,
     ) -> Result<Loaded, Vec<Diagnostic>> {
-        let mut loader = Loader::new();
+        let mut loader = Loader::new().kept(&self.kept).dns(waf.rbl.is_some());
         let mut helps = Helps::new();
         for source in spec.sources() {
             loader = add(loader, source, &waf.origins, &mut helps);
@@ -112,6 +123,7 @@ impl RuleSets {
         })?;
         Ok(Loaded {
             spec,
+            dns: waf.rbl.is_some(),
             origins: waf.origins.clone(),
             found,
             inputs: loaded.inputs,

@@ -16,6 +16,7 @@ mod bodies;
 mod commands;
 mod framing;
 mod lifecycle;
+mod lookups;
 mod proxy_protocol;
 mod proxying;
 mod records;

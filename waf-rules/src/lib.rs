@@ -17,11 +17,16 @@ mod engine;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod geo;
+mod kept;
 mod libinjection;
 mod operators;
+#[cfg(test)]
+mod reference;
 mod regex;
 #[cfg(feature = "spec")]
 pub mod spec;
+mod store;
 mod syntax;
 mod transformations;
 mod variables;
@@ -32,4 +37,6 @@ pub use engine::{
     Choice, Chosen, Disruption, Event, Intervention, Match, Origin, Outcome, Profile, ProfileError,
     RequestLine, RuleSet, Skip, Step, Transaction,
 };
+pub use kept::Kept;
+pub use store::{Full, Member, MemberChange, MemoryStore, Store, StoreKey, StoreLimits};
 pub use syntax::Problem;

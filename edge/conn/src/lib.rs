@@ -12,6 +12,7 @@ mod authority;
 pub mod body;
 pub mod cap;
 pub mod chunked;
+pub mod dns;
 mod fields;
 pub mod frames;
 pub mod gate;

@@ -33,6 +33,13 @@ pub(crate) fn head(inspection: &mut Option<Inspection>, exchange: &mut Exchange)
     settle(verdict, on_fault, exchange)
 }
 
+/// What lists say about the request, before the rules of `phase` ask.
+pub(crate) async fn look_up(inspection: &mut Option<Inspection>, phase: u8) {
+    if let Some(inspection) = inspection {
+        inspection.look_up(phase).await;
+    }
+}
+
 /// Takes and decodes the body if a layer wants it; otherwise it will stream.
 pub(crate) async fn body(
     source: &mut Source<'_>,

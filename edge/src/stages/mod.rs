@@ -2,4 +2,5 @@
 
 pub(crate) mod audit;
 pub(crate) mod inspect;
+pub(crate) mod resolver;
 pub(crate) mod waf;

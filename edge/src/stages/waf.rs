@@ -6,6 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use edge_core::{
@@ -15,6 +16,8 @@ use waf_rules::{
     Disruption, Ending, Entry, Intervention, Match, Origin, Profile, RequestLine, Transaction,
 };
 
+use super::resolver::Resolver;
+
 /// A profile's rules and how far they may go.
 #[derive(Clone)]
 pub(crate) struct Waf {
@@ -22,6 +25,8 @@ pub(crate) struct Waf {
     pub(crate) rules: Arc<Profile>,
     /// Never [`Mode::Off`]: such a profile has no `Waf`.
     pub(crate) mode: Mode,
+    /// Asks lists for the rules; `None` if no rule may ask.
+    pub(crate) resolver: Option<Arc<Resolver>>,
     /// What a panic of the engine means for the request.
     pub(crate) on_fault: OnFault,
 }
@@ -43,6 +48,7 @@ impl Waf {
         }
         Inspection {
             transaction: Some(Box::new(transaction)),
+            resolver: self.resolver.clone(),
             on_fault: self.on_fault,
         }
     }
@@ -52,10 +58,29 @@ impl Waf {
 /// [`Verdict::Continue`]: the fault itself has already been reported.
 pub(crate) struct Inspection {
     transaction: Option<Box<Transaction>>,
+    resolver: Option<Arc<Resolver>>,
     on_fault: OnFault,
 }
 
 impl Inspection {
+    /// Finds out what the rules of `phase` want to ask lists by DNS.
+    pub(crate) async fn look_up(&mut self, phase: u8) {
+        let (Some(resolver), Some(transaction)) = (&self.resolver, &mut self.transaction) else {
+            return;
+        };
+        if !transaction.asks_dns() {
+            return;
+        }
+        let resolver = Arc::clone(resolver);
+        let names = self.guarded(|transaction| transaction.dns_names(phase));
+        let Ok(Some(names)) = names else { return };
+        for (name, addresses) in resolver.resolve(names).await {
+            if let Some(transaction) = &mut self.transaction {
+                transaction.dns_answer(name, addresses);
+            }
+        }
+    }
+
     /// Phase 1.
     pub(crate) fn request_head(&mut self, head: &Head) -> Result<Verdict, Fault> {
         let line = RequestLine {
@@ -176,15 +201,19 @@ impl Inspection {
         let Some(transaction) = self.transaction.as_deref_mut() else {
             return Ok(None);
         };
-        catch_unwind(AssertUnwindSafe(|| act(transaction)))
-            .map(Some)
-            .map_err(|_| {
-                self.transaction = None;
-                Fault {
-                    layer: Layer::Waf,
-                    what: "the rule engine panicked".into(),
-                }
-            })
+        let told = AssertUnwindSafe(|| {
+            if transaction.watches_clock() {
+                transaction.tick(SystemTime::now());
+            }
+            act(transaction)
+        });
+        catch_unwind(told).map(Some).map_err(|_| {
+            self.transaction = None;
+            Fault {
+                layer: Layer::Waf,
+                what: "the rule engine panicked".into(),
+            }
+        })
     }
 
     /// Runs `act` here for small bodies, on the blocking pool for big ones: other connections of
@@ -211,6 +240,7 @@ impl Inspection {
             (
                 Self {
                     transaction: None,
+                    resolver: None,
                     on_fault,
                 },
                 Err(fault),

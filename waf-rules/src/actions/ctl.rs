@@ -85,6 +85,12 @@ pub(crate) fn parse_ctl(text: &str) -> Result<CtlText, (String, Option<String>)>
     })
 }
 
+/// Every control with what becomes of it, for the documents.
+#[cfg(test)]
+pub(crate) fn rows() -> impl Iterator<Item = (&'static str, Support)> {
+    TABLE.iter().map(|(name, _, support)| (*name, *support))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

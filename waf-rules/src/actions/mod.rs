@@ -3,8 +3,10 @@
 mod ctl;
 mod setvar;
 
+#[cfg(test)]
+pub(crate) use ctl::rows as control_rows;
 pub(crate) use ctl::{Ctl, parse_ctl};
-pub(crate) use setvar::{ChangeText, parse_setvar};
+pub(crate) use setvar::{ChangeText, parse_assignment, parse_setvar};
 
 /// What the engine does with a known name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +39,6 @@ macro_rules! actions {
 use Support::{Ignored, Refused, Runs};
 
 const NOT_IN_V3: Support = Ignored("no current engine acts on it");
-const PERSISTENT: Support = Refused("collections that outlive a request are not kept");
 
 actions! {
     "accuracy" Accuracy Runs;
@@ -52,9 +53,9 @@ actions! {
     "deprecatevar" DeprecateVar NOT_IN_V3;
     "drop" Drop Runs;
     "exec" Exec Refused("rules cannot start programs or scripts");
-    "expirevar" ExpireVar PERSISTENT;
+    "expirevar" ExpireVar Runs;
     "id" Id Runs;
-    "initcol" InitCol Ignored("collections that outlive a request are not kept");
+    "initcol" InitCol Runs;
     "log" Log Runs;
     "logdata" LogData Runs;
     "maturity" Maturity Runs;
@@ -66,7 +67,7 @@ actions! {
     "pause" Pause NOT_IN_V3;
     "phase" Phase Runs;
     "prepend" Prepend NOT_IN_V3;
-    "proxy" Proxy Refused("the host routes requests; no rule can send one elsewhere");
+    "proxy" Proxy NOT_IN_V3;
     "redirect" Redirect Runs;
     "rev" Rev Runs;
     "sanitiseArg" SanitiseArg Runs;
@@ -74,10 +75,10 @@ actions! {
     "sanitiseMatchedBytes" SanitiseMatchedBytes Runs;
     "sanitiseRequestHeader" SanitiseRequestHeader Runs;
     "sanitiseResponseHeader" SanitiseResponseHeader Runs;
-    "setenv" SetEnv Refused("rules cannot change the process environment");
-    "setrsc" SetRsc PERSISTENT;
-    "setsid" SetSid PERSISTENT;
-    "setuid" SetUid PERSISTENT;
+    "setenv" SetEnv Runs;
+    "setrsc" SetRsc Runs;
+    "setsid" SetSid Runs;
+    "setuid" SetUid Runs;
     "setvar" SetVar Runs;
     "severity" Severity Runs;
     "skip" Skip Runs;
@@ -96,6 +97,12 @@ impl Action {
             .iter()
             .find(|(known, ..)| known.eq_ignore_ascii_case(name))
             .map(|(_, action, support)| (*action, *support))
+    }
+
+    /// Every name with what becomes of it, for the documents.
+    #[cfg(test)]
+    pub(crate) fn rows() -> impl Iterator<Item = (&'static str, Support)> {
+        TABLE.iter().map(|(name, _, support)| (*name, *support))
     }
 
     /// Every name, for suggestions.

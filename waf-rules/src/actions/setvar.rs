@@ -47,6 +47,14 @@ pub(crate) fn parse_setvar(text: &str) -> Result<SetVarText, String> {
     })
 }
 
+/// Splits `name=value` of `initcol`, `expirevar` and `setenv`.
+pub(crate) fn parse_assignment(text: &str) -> Result<(&str, &str), String> {
+    match split_outside_macros(text.trim(), '=') {
+        (name, Some(value)) if !name.trim().is_empty() => Ok((name.trim(), value.trim())),
+        _ => Err("expected name=value".to_owned()),
+    }
+}
+
 fn split_outside_macros(text: &str, separator: char) -> (&str, Option<&str>) {
     let mut depth = 0_usize;
     for (at, character) in text.char_indices() {

@@ -1,13 +1,14 @@
 //! The action list of one rule or chain link -> what it sets.
 
+use super::assignment::assignment;
 use super::draft::{Actions, ControlDraft, Local, NextDraft, TargetDraft, Worded};
 use super::names::Names;
 use super::selection::Selection;
 use super::settings::{engine_mode, switch};
-use crate::actions::{Action, ChangeText, Ctl, Support, parse_ctl, parse_setvar};
+use crate::actions::{Action, Ctl, Support, parse_ctl};
 use crate::audit::{AuditEngine, Hidden, PartsChange};
 use crate::body::nested::Kinds;
-use crate::engine::{Allow, Change, Control, Disruptive, Processor, SetVar, VarName};
+use crate::engine::{Allow, Control, Disruptive, Processor};
 use crate::syntax::{ActionText, Flaw, did_you_mean, parse_target};
 use crate::transformations::Transformation;
 
@@ -81,7 +82,7 @@ fn unquoted(space: &str) -> &str {
     inner('\'').or_else(|| inner('"')).unwrap_or(space)
 }
 
-type Outcome = Result<(), (String, Option<String>)>;
+pub(crate) type Outcome = Result<(), (String, Option<String>)>;
 
 fn run(names: &mut Names, listed: &mut Listed, action: Action, item: &ActionText) -> Outcome {
     let value = item.value.as_deref();
@@ -113,7 +114,13 @@ fn run(names: &mut Names, listed: &mut Listed, action: Action, item: &ActionText
             let tag = worded(names, listed, item)?;
             listed.actions.tags.push(tag);
         }
-        Action::SetVar => setvar(names, listed, item)?,
+        Action::SetVar
+        | Action::InitCol
+        | Action::ExpireVar
+        | Action::SetSid
+        | Action::SetUid
+        | Action::SetRsc
+        | Action::SetEnv => assignment(names, listed, action, item)?,
         Action::Ctl => ctl(names, listed, item)?,
         Action::Log | Action::NoLog | Action::AuditLog | Action::NoAuditLog => {
             logging(&mut listed.actions, action);
@@ -232,9 +239,9 @@ fn worded(names: &mut Names, listed: &mut Listed, item: &ActionText) -> Result<W
     Ok(Worded { written, template })
 }
 
-type Complaint = (String, Option<String>);
+pub(crate) type Complaint = (String, Option<String>);
 
-fn template(
+pub(crate) fn template(
     names: &mut Names,
     listed: &mut Listed,
     item: &ActionText,
@@ -247,35 +254,6 @@ fn template(
         .map(|complaint| Flaw::new(item.span, format!("{complaint}; it expands to nothing")));
     listed.warnings.extend(warnings);
     template
-}
-
-fn setvar(names: &mut Names, listed: &mut Listed, item: &ActionText) -> Outcome {
-    let parsed = parse_setvar(text(item.value.as_deref())?).map_err(|message| (message, None))?;
-    if !parsed.collection.eq_ignore_ascii_case("tx") {
-        return Err((
-            format!(
-                "setvar:{}.… is not executed: collections that outlive a request are not kept",
-                parsed.collection
-            ),
-            None,
-        ));
-    }
-    let name = template(names, listed, item, &parsed.name);
-    let name = match name.literal() {
-        Some(literal) => VarName::Known {
-            slot: names.tx.slot(literal),
-            name: literal.into(),
-        },
-        None => VarName::Built(name),
-    };
-    let change = match parsed.change {
-        ChangeText::Set(value) => Change::Set(template(names, listed, item, &value)),
-        ChangeText::Add(value) => Change::Add(template(names, listed, item, &value)),
-        ChangeText::Subtract(value) => Change::Subtract(template(names, listed, item, &value)),
-        ChangeText::Remove => Change::Remove,
-    };
-    listed.local.setvars.push(SetVar { name, change });
-    Ok(())
 }
 
 fn ctl(names: &mut Names, listed: &mut Listed, item: &ActionText) -> Outcome {
@@ -352,7 +330,7 @@ fn removal(names: &mut Names, kind: Ctl, value: &str) -> Result<ControlDraft, Co
     ))
 }
 
-fn text(value: Option<&str>) -> Result<&str, Complaint> {
+pub(crate) fn text(value: Option<&str>) -> Result<&str, Complaint> {
     value
         .filter(|value| !value.is_empty())
         .ok_or_else(|| ("expected a value after the colon".to_owned(), None))

@@ -44,7 +44,7 @@ directives! {
     "SecAuditLogType" SecAuditLogType Runs;
     "SecCacheTransformations" SecCacheTransformations Ignored("transformations are always cached");
     "SecChrootDir" SecChrootDir NO_ENGINE;
-    "SecCollectionTimeout" SecCollectionTimeout NO_ENGINE;
+    "SecCollectionTimeout" SecCollectionTimeout Runs;
     "SecComponentSignature" SecComponentSignature Runs;
     "SecConnEngine" SecConnEngine OffOnly("the host limits connections");
     "SecConnReadStateLimit" SecConnReadStateLimit CONNECTIONS;
@@ -52,13 +52,13 @@ directives! {
     "SecContentInjection" SecContentInjection NO_ENGINE;
     "SecCookieFormat" SecCookieFormat Runs;
     "SecCookieV0Separator" SecCookieV0Separator Refused("cookies are separated by `;` only");
-    "SecDataDir" SecDataDir NO_ENGINE;
-    "SecDataset" SecDataset Refused("data sets are a Coraza extension; use @pmFromFile");
+    "SecDataDir" SecDataDir Ignored("the host keeps collections");
+    "SecDataset" SecDataset Runs;
     "SecDebugLog" SecDebugLog Ignored("the host writes logs");
     "SecDebugLogLevel" SecDebugLogLevel Ignored("the host writes logs");
     "SecDefaultAction" SecDefaultAction Runs;
     "SecDisableBackendCompression" SecDisableBackendCompression Ignored("the host decodes bodies");
-    "SecGeoLookupDb" SecGeoLookupDb Ignored("there is no @geoLookup here");
+    "SecGeoLookupDb" SecGeoLookupDb Runs;
     "SecGsbLookupDb" SecGsbLookupDb NO_ENGINE;
     "SecGuardianLog" SecGuardianLog NO_ENGINE;
     "SecHashEngine" SecHashEngine
@@ -67,9 +67,8 @@ directives! {
     "SecHashMethodPm" SecHashMethodPm HASHES;
     "SecHashMethodRx" SecHashMethodRx HASHES;
     "SecHashParam" SecHashParam HASHES;
-    "SecHttpBlKey" SecHttpBlKey Ignored("there is no @rbl here");
-    "SecIgnoreRuleCompilationErrors" SecIgnoreRuleCompilationErrors
-        Refused("a rule that does not compile is never dropped silently");
+    "SecHttpBlKey" SecHttpBlKey Runs;
+    "SecIgnoreRuleCompilationErrors" SecIgnoreRuleCompilationErrors Runs;
     "SecInterceptOnError" SecInterceptOnError NO_ENGINE;
     "SecMarker" SecMarker Runs;
     "SecNestedArguments" SecNestedArguments Runs;
@@ -113,12 +112,12 @@ directives! {
     "SecTmpDir" SecTmpDir UPLOADS;
     "SecTmpSaveUploadedFiles" SecTmpSaveUploadedFiles UPLOADS;
     "SecUnicodeMap" SecUnicodeMap Ignored("t:urlDecodeUni has its own table");
-    "SecUnicodeMapFile" SecUnicodeMapFile Ignored("t:urlDecodeUni has its own table");
+    "SecUnicodeMapFile" SecUnicodeMapFile Runs;
     "SecUploadDir" SecUploadDir UPLOADS;
     "SecUploadFileLimit" SecUploadFileLimit Runs;
     "SecUploadFileMode" SecUploadFileMode UPLOADS;
     "SecUploadKeepFiles" SecUploadKeepFiles UPLOADS;
-    "SecWebAppId" SecWebAppId Ignored("it namespaces collections that outlive a request");
+    "SecWebAppId" SecWebAppId Runs;
     "SecXmlExternalEntity" SecXmlExternalEntity Ignored("external entities are never fetched");
 }
 
@@ -129,6 +128,12 @@ impl Directive {
             .iter()
             .find(|(known, ..)| known.eq_ignore_ascii_case(name))
             .map(|(_, directive, support)| (*directive, *support))
+    }
+
+    /// Every name with what becomes of it, for the documents.
+    #[cfg(test)]
+    pub(crate) fn rows() -> impl Iterator<Item = (&'static str, Support)> {
+        TABLE.iter().map(|(name, _, support)| (*name, *support))
     }
 
     /// Every name, for suggestions.

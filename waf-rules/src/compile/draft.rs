@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::selection::Selection;
 use crate::audit::Hidden;
-use crate::engine::{Check, Control, Disruptive, Pick, SetVar};
+use crate::engine::{Assignment, Check, Control, Disruptive, Pick};
 use crate::syntax::Span;
 use crate::transformations::Transformation;
 use crate::variables::Variable;
@@ -98,7 +98,7 @@ pub(crate) struct Local {
     pub(crate) capture: bool,
     pub(crate) multi_match: bool,
     pub(crate) severity: Option<u8>,
-    pub(crate) setvars: Vec<SetVar>,
+    pub(crate) setvars: Vec<Assignment>,
     pub(crate) controls: Vec<ControlDraft>,
 }
 

@@ -7,11 +7,26 @@ use std::path::{Path, PathBuf};
 /// Largest rule or data file.
 const FILE_LIMIT: u64 = 64 << 20;
 
-/// The bytes of the file at `path`.
+/// Largest database of places: the big ones are near 150 MiB.
+const DATABASE_LIMIT: u64 = 512 << 20;
+
+/// The bytes of the rule or data file at `path`.
 ///
 /// # Errors
 /// Why it cannot be read; names the file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
+    read_up_to(path, FILE_LIMIT)
+}
+
+/// The bytes of the database at `path`.
+///
+/// # Errors
+/// Why it cannot be read; names the file.
+pub(crate) fn read_database(path: &Path) -> Result<Vec<u8>, String> {
+    read_up_to(path, DATABASE_LIMIT)
+}
+
+fn read_up_to(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let describe = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
     let file = File::open(path).map_err(describe)?;
     let mut bytes = Vec::new();
@@ -19,11 +34,11 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
         clippy::disallowed_methods,
         reason = "the reader is bounded by `take` on this line"
     )]
-    file.take(FILE_LIMIT + 1)
+    file.take(limit + 1)
         .read_to_end(&mut bytes)
         .map_err(describe)?;
-    if bytes.len() as u64 > FILE_LIMIT {
-        return Err(format!("{} is over {FILE_LIMIT} bytes", path.display()));
+    if bytes.len() as u64 > limit {
+        return Err(format!("{} is over {limit} bytes", path.display()));
     }
     Ok(bytes)
 }

@@ -6,21 +6,26 @@ use std::hash::Hash;
 use super::Loaded;
 use super::draft::{Actions, ControlDraft, Draft, LinkDraft, NextDraft, TargetDraft};
 use super::names::Names;
+use super::outside::{Host, asks, outside};
 use super::reader::Reader;
 use super::selection::Selection;
 use crate::engine::{
-    Bits, Control, Disruptive, Entry, Exclude, Exclusion, Filter, Key, Link, Meta, Next, Pick,
-    Pipeline, Plan, Quick, Rule, RuleSet, Scanner, Scores, Settings, Side, Slot, Target, TargetSet,
-    is_candidate,
+    Bits, Control, Disruptive, Entry, Exclude, Exclusion, Filter, Key, Link, Meta, Next, Outside,
+    Pick, Pipeline, Plan, Quick, Rule, RuleSet, Scanner, Scores, Settings, Side, Slot, Target,
+    TargetSet, is_candidate,
 };
 use crate::operators::Prefilter;
 use crate::syntax::{Flaw, Problem};
 use crate::variables::Variable;
 
 /// Applies updates and builds the rule set.
-pub(crate) fn finish(mut reader: Reader) -> Result<Loaded, Vec<Problem>> {
+pub(crate) fn finish(mut reader: Reader, host: &Host) -> Result<Loaded, Vec<Problem>> {
     reader.end();
     apply_updates(&mut reader);
+    let mut outside = outside(&mut reader, host);
+    let uses = |variables: &[Variable]| reader.names.use_any(|used| variables.contains(&used));
+    reader.settings.full_request = uses(&[Variable::FullRequest, Variable::FullRequestLength]);
+    reader.settings.file_contents = uses(&[Variable::FilesTmpContent, Variable::FilesTmpNames]);
     if !reader.problems.is_empty() {
         return Err(reader.problems);
     }
@@ -58,8 +63,12 @@ pub(crate) fn finish(mut reader: Reader) -> Result<Loaded, Vec<Problem>> {
         exclusions: builder.exclusions,
         scores,
         key: Key::default(),
+        outside: Outside::default(),
     };
+    // Before the rules know a store: what is tried here must not count.
     rules.foresee();
+    outside.asks = asks(&rules.rules);
+    rules.outside = outside;
     Ok(Loaded {
         rules,
         warnings: reader.warnings,
@@ -378,6 +387,10 @@ impl Builder {
         let pipeline = self.pipelines.number(Pipeline {
             steps: local.pipeline.into(),
         });
+        let looks_up = draft
+            .check
+            .as_ref()
+            .is_some_and(|check| check.operator.lookup().is_some());
         let controls = local
             .controls
             .into_iter()
@@ -391,6 +404,7 @@ impl Builder {
             targets,
             pipeline,
             check: draft.check,
+            looks_up,
             capture: local.capture,
             multi_match: local.multi_match,
             severity: local.severity,

@@ -7,6 +7,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::files;
 
@@ -29,7 +30,15 @@ enum Answer {
         pattern: String,
         digest: u64,
     },
+    /// Too big to be read to see whether it changed.
+    Database {
+        path: PathBuf,
+        stamp: Stamp,
+    },
 }
+
+/// Length and time of the last change; `None`: there is no such file.
+type Stamp = Option<(u64, SystemTime)>;
 
 /// Length and hash of a file; `None`: it could not be read.
 type Digest = Option<(usize, u64)>;
@@ -62,10 +71,19 @@ impl Inputs {
         found
     }
 
+    /// Notes a database, which whoever opens it reads.
+    pub(super) fn database(&mut self, path: &Path) {
+        self.answers.push(Answer::Database {
+            path: path.to_path_buf(),
+            stamp: stamp(path),
+        });
+    }
+
     /// Every file that could be read.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.answers.iter().filter_map(|answer| match answer {
             Answer::File { path, digest } => digest.and(Some(path.as_path())),
+            Answer::Database { path, .. } => Some(path.as_path()),
             Answer::Listing { .. } => None,
         })
     }
@@ -78,6 +96,7 @@ impl Inputs {
             Answer::File { path, digest } => {
                 self.digest(files::read(path).as_deref().ok()) == *digest
             }
+            Answer::Database { path, stamp: known } => stamp(path) == *known,
             Answer::Listing {
                 directory,
                 pattern,
@@ -92,6 +111,11 @@ impl Inputs {
     fn digest(&self, bytes: Option<&[u8]>) -> Digest {
         bytes.map(|bytes| (bytes.len(), self.keys.hash_one(bytes)))
     }
+}
+
+fn stamp(path: &Path) -> Stamp {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.len(), metadata.modified().ok()?))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! the reading: all of them are reported at once, and any of them keeps the rules from loading.
 
 mod action_list;
+mod assignment;
 mod audit;
 mod directives;
 mod draft;
@@ -12,24 +13,33 @@ mod files;
 mod finish;
 mod inputs;
 mod names;
+mod outside;
 mod reader;
 mod selection;
 mod settings;
+mod unicode_map;
 mod update;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::engine::RuleSet;
+use crate::kept::Kept;
 use crate::syntax::Problem;
-pub(crate) use files::fits;
+#[cfg(test)]
+pub(crate) use directives::Directive;
+pub(crate) use files::{fits, read_database};
 pub use inputs::Inputs;
 pub(crate) use names::Names;
+use outside::Host;
 use reader::Reader;
 
 /// Collects the sources of a rule set and compiles them in the order they were given.
 #[derive(Debug, Default)]
 pub struct Loader {
     sources: Vec<Origin>,
+    kept: Option<Arc<Kept>>,
+    dns: bool,
 }
 
 #[derive(Debug)]
@@ -95,6 +105,22 @@ impl Loader {
         self
     }
 
+    /// What this rule set shares with others. Without it, it keeps all to itself: its persistent
+    /// collections go with it.
+    #[must_use]
+    pub fn kept(mut self, kept: &Arc<Kept>) -> Self {
+        self.kept = Some(Arc::clone(kept));
+        self
+    }
+
+    /// The host resolves names for `@rbl`, see [`crate::Transaction::dns_names`]; otherwise a rule
+    /// that needs it does not load.
+    #[must_use]
+    pub fn dns(mut self, resolves: bool) -> Self {
+        self.dns = resolves;
+        self
+    }
+
     /// Compiles everything, or reports every problem at once.
     ///
     /// # Errors
@@ -108,7 +134,13 @@ impl Loader {
                 Origin::Text { name, text } => reader.text(&name, text),
             }
         }
-        finish::finish(reader)
+        finish::finish(
+            reader,
+            &Host {
+                kept: self.kept.unwrap_or_default(),
+                dns: self.dns,
+            },
+        )
     }
 }
 

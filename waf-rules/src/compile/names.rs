@@ -1,6 +1,6 @@
 //! Numbers for the names rules use: selectors, `TX` variables; and macros, which are such names.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::body::xml::XPath;
 use crate::engine::{Pick, Piece, Selector, Selectors, Template, TxNames};
@@ -16,6 +16,12 @@ pub(crate) struct Names {
     pub(crate) paths: Vec<XPath>,
     /// The `xmlns` actions of the rule that is being read: prefix and namespace.
     pub(crate) spaces: Vec<(String, String)>,
+    /// The variables that some rule names.
+    used: HashSet<Variable>,
+    /// Some rule opens a persistent collection.
+    pub(crate) needs_store: bool,
+    /// Some rule lets a `TX` variable expire.
+    pub(crate) needs_clock: bool,
     known: HashMap<(Variable, SelectorText), u32>,
 }
 
@@ -43,6 +49,7 @@ impl Names {
         variable: Variable,
         selector: Option<&SelectorText>,
     ) -> Result<Pick, Complaint> {
+        self.used.insert(variable);
         let Some(selector) = selector else {
             return Ok(Pick::All);
         };
@@ -59,12 +66,7 @@ impl Names {
         if let Some(number) = self.known.get(&entry) {
             return Ok(Pick::Selector(*number));
         }
-        let compiled = match selector {
-            SelectorText::Key(key) => Selector::Key(key.as_bytes().into()),
-            SelectorText::Regex(pattern) => {
-                Selector::search(pattern).map_err(|reason| (reason, None))?
-            }
-        };
+        let compiled = Selector::read(selector).map_err(|reason| (reason, None))?;
         let number = self.selectors.add(variable, compiled);
         self.known.insert(entry, number);
         Ok(Pick::Selector(number))
@@ -100,6 +102,11 @@ impl Names {
         };
         self.known.insert(entry, number);
         Ok(Pick::Selector(number))
+    }
+
+    /// True if some rule names a variable that `means` holds for.
+    pub(crate) fn use_any(&self, means: impl Fn(Variable) -> bool) -> bool {
+        self.used.iter().any(|variable| means(*variable))
     }
 
     /// Compiles text with macros. A macro nothing serves expands to nothing and is complained about.

@@ -9,6 +9,7 @@ use super::draft::{Actions, Draft, LinkDraft, NextDraft, Place, TargetDraft, Wor
 use super::inputs::Inputs;
 use super::names::Names;
 use super::settings;
+use super::unicode_map;
 use super::update::Update;
 use crate::actions::Support;
 use crate::engine::{Check, Disruptive, Settings};
@@ -63,6 +64,12 @@ pub(crate) struct Reader {
     pub(crate) problems: Vec<Problem>,
     pub(crate) warnings: Vec<Problem>,
     pub(crate) inputs: Inputs,
+    /// `SecGeoLookupDb`, and where it stands.
+    pub(crate) geo: Option<(PathBuf, Place)>,
+    /// `SecIgnoreRuleCompilationErrors`: rules with mistakes are left out, with a warning each.
+    lenient: bool,
+    /// `SecDataset`: lines by name.
+    datasets: HashMap<String, String>,
     defaults: [Defaults; 5],
     /// A chain whose next link has not come yet.
     open: Option<Draft>,
@@ -152,11 +159,43 @@ impl Reader {
         self.directories.push(directory);
         let number = self.sources.len() - 1;
         for line in &lines {
+            let (known, drafts) = (self.problems.len(), self.drafts.len());
             if let Err(flaw) = self.line(number, line) {
                 self.problem(number, flaw);
             }
+            if self.lenient && self.problems.len() > known && is_rule(line) {
+                self.forgive(known, drafts);
+            }
         }
         self.directories.pop();
+    }
+
+    /// Takes back the rule that was just read, chain and all, and makes warnings of its problems.
+    fn forgive(&mut self, problems: usize, drafts: usize) {
+        self.drafts.truncate(drafts);
+        if let Some(open) = self.open.take() {
+            self.ids.remove(&open.id);
+        }
+        let mistakes = self.problems.drain(problems..);
+        self.warnings.extend(mistakes.map(|mut mistake| {
+            mistake.message = format!("this rule is left out: {}", mistake.message);
+            mistake
+        }));
+    }
+
+    /// The built-in table is that of code page 20127; the file must agree with it.
+    fn unicode_map(&mut self, at: &Directed<'_>) -> Result<(), Flaw> {
+        let flaw = |message| Flaw::new(at.argument_span(0), message);
+        let page = match at.arguments.get(1) {
+            Some(_) => at.text(1).parse::<u32>().map_err(|_| {
+                Flaw::new(at.argument_span(1), "expected the number of a code page")
+            })?,
+            None => unicode_map::PAGE,
+        };
+        let path = self.directories.last().cloned().unwrap_or_default();
+        let path = path.join(at.text(0));
+        let bytes = self.inputs.read(&path).map_err(flaw)?;
+        unicode_map::check(&bytes, page).map_err(flaw)
     }
 
     fn line(&mut self, source: usize, line: &Line) -> Result<(), Flaw> {
@@ -226,6 +265,29 @@ impl Reader {
             Directive::Include => {
                 at.count(1, 1)?;
                 self.include(at)
+            }
+            Directive::SecGeoLookupDb => {
+                at.count(1, 1)?;
+                let directory = self.directories.last().cloned().unwrap_or_default();
+                self.geo = Some((directory.join(at.text(0)), at.place()));
+                Ok(())
+            }
+            Directive::SecUnicodeMapFile => {
+                at.count(1, 2)?;
+                self.unicode_map(at)
+            }
+            Directive::SecIgnoreRuleCompilationErrors => {
+                at.count(1, 1)?;
+                let span = at.argument_span(0);
+                let on = settings::switch(at.text(0));
+                self.lenient = on.map_err(|message| Flaw::new(span, message))?;
+                Ok(())
+            }
+            Directive::SecDataset => {
+                at.count(2, 2)?;
+                let lines = at.text(1).to_owned();
+                self.datasets.insert(at.text(0).to_owned(), lines);
+                Ok(())
             }
             Directive::SecComponentSignature => {
                 at.count(1, 1)?;
@@ -399,7 +461,13 @@ impl Reader {
     fn check(&mut self, at: &Directed<'_>, word: &Word) -> Result<Check, Flaw> {
         let text = parse_operator(word, at.line);
         let directory = self.directories.last().cloned().unwrap_or_default();
+        let from_dataset = text.name.to_ascii_lowercase().ends_with("fromdataset");
         let mut read = |path: &str| {
+            if from_dataset {
+                let lines = self.datasets.get(path).cloned();
+                let lines = lines.ok_or_else(|| format!("no SecDataset {path} stands before"))?;
+                return Ok(lines.into_bytes());
+            }
             if path.contains("://") {
                 return Err("data files are read from disk only".to_owned());
             }
@@ -554,6 +622,13 @@ fn is_none(transformation: &str) -> bool {
 
 fn action_items(at: &Directed<'_>, word: Option<&Word>) -> Result<Vec<ActionText>, Flaw> {
     word.map_or_else(|| Ok(Vec::new()), |word| parse_actions(word, at.line))
+}
+
+fn is_rule(line: &Line) -> bool {
+    let name = line.text.split_whitespace().next().unwrap_or_default();
+    ["SecRule", "SecAction"]
+        .iter()
+        .any(|rule| name.eq_ignore_ascii_case(rule))
 }
 
 /// A directive being read.

@@ -1,5 +1,7 @@
 //! Directives that set one thing.
 
+use std::time::Duration;
+
 use super::audit;
 use super::directives::Directive;
 use crate::body::json::Naming;
@@ -8,6 +10,8 @@ use crate::engine::{EngineMode, Settings};
 
 /// Most bytes any body limit may ask for.
 const BODY_LIMIT: usize = 1 << 30;
+/// Longest a record may be kept: ten years of seconds.
+const COLLECTION_TIMEOUT: usize = 315_360_000;
 
 /// Applies a setting directive with its arguments.
 ///
@@ -67,6 +71,12 @@ pub(crate) fn apply(
         Directive::SecRequestBodyJsonNaming => settings.json_naming = json_naming(first)?,
         Directive::SecArgumentsLimit => settings.arguments = count(first, 100_000)?,
         Directive::SecUploadFileLimit => settings.upload_files = count(first, 10_000)?,
+        Directive::SecCollectionTimeout => {
+            let seconds = count(first, COLLECTION_TIMEOUT)?;
+            settings.collection_timeout = Duration::from_secs(seconds as u64);
+        }
+        Directive::SecHttpBlKey => settings.http_bl_key = http_bl_key(first)?,
+        Directive::SecWebAppId => settings.application = application(first)?,
         Directive::SecArgumentSeparator => match first.as_bytes() {
             [separator] => settings.argument_separator = *separator,
             _ => return Err("expected one character".to_owned()),
@@ -77,6 +87,24 @@ pub(crate) fn apply(
         _ => {}
     }
     Ok(())
+}
+
+/// A name that can stand in a key beside others.
+fn application(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 256 || text.contains(char::is_control) {
+        return Err("expected a name of 1 to 256 characters".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// It becomes a label of the names that are asked.
+fn http_bl_key(text: &str) -> Result<String, String> {
+    let fits = (1..=63).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric());
+    if fits {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("expected the key's letters and digits".to_owned())
+    }
 }
 
 /// On, Off or DetectionOnly.

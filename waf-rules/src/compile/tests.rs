@@ -58,7 +58,7 @@ fn every_problem_is_reported_with_its_place() {
          SecRule ARGZ \"@rx a\" \"id:2,denny\"\n\
          SecRule ARGS \"@rxx a\" \\\n    \"id:3,t:lowercse\"\n\
          SecRule ARGS \"@rx a\"\n\
-         SecRule GEO:x \"@rx a\" \"id:4,exec:/bin/x\"\n",
+         SecRule WEBSERVER_ERROR_LOG \"@rx a\" \"id:4,exec:/bin/x\"\n",
     );
     assert_eq!(
         found,
@@ -69,7 +69,7 @@ fn every_problem_is_reported_with_its_place() {
             "4 <t:lowercse> unknown transformation `lowercse` (did you mean `lowercase`?)",
             "3 <@rxx> unknown operator @rxx (did you mean `rx`?)",
             "5 <SecRule> this rule has no id (-)",
-            "6 <GEO:x> GEO is not served: there is no @geoLookup here (-)",
+            "6 <WEBSERVER_ERROR_LOG> WEBSERVER_ERROR_LOG is not served: no engine serves this variable (-)",
             "6 <exec:/bin/x> exec is not executed: rules cannot start programs or scripts (-)",
         ]
     );
@@ -118,7 +118,7 @@ fn a_protection_that_is_not_there_is_refused_and_its_absence_loads() {
     assert_eq!(
         problems(
             "SecHashEngine On\nSecConnEngine On\nSecStreamInBodyInspection On\n\
-             SecStreamOutBodyInspection on\nSecAction \"id:1,proxy:http://a/\"\nSecHashEngine"
+             SecStreamOutBodyInspection on\nSecAction \"id:1,exec:/bin/x\"\nSecHashEngine"
         ),
         [
             "1 <SecHashEngine> SecHashEngine is not executed: hash enforcement is not part of the engine (-)",
@@ -127,8 +127,8 @@ fn a_protection_that_is_not_there_is_refused_and_its_absence_loads() {
              bodies are inspected whole, as REQUEST_BODY (-)",
             "4 <SecStreamOutBodyInspection> SecStreamOutBodyInspection is not executed: \
              bodies are inspected whole, as RESPONSE_BODY (-)",
-            "5 <proxy:http://a/> proxy is not executed: \
-             the host routes requests; no rule can send one elsewhere (-)",
+            "5 <exec:/bin/x> exec is not executed: \
+             rules cannot start programs or scripts (-)",
             "6 <SecHashEngine> SecHashEngine is not executed: hash enforcement is not part of the engine (-)",
         ]
     );

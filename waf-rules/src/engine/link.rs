@@ -4,8 +4,10 @@
 //! fails later: anomaly scores count values, not rules.
 
 use super::cache::Transformed;
+use super::collections::keep;
+use super::lookups::finds;
 use super::prefilter::{output_may_match, resolve};
-use super::rule::{Change, Check, Filter, Link, SetVar, VarName};
+use super::rule::{Assignment, Change, Check, Filter, Link, SetVar, VarName};
 use super::ruleset::RuleSet;
 use super::state::{Hit, State};
 use super::target::{Item, TargetSet, collect, picks};
@@ -127,10 +129,15 @@ fn test_text(
             return;
         }
     }
-    let value = state.arena.get(transformed.text);
-    let captures = (link.capture && !check.negated).then_some(&mut state.captures);
-    let capturing = captures.is_some();
-    let matched = check.operator.matches(value, argument, captures) != check.negated;
+    let capturing = link.capture && !check.negated;
+    let found = if link.looks_up {
+        finds(rules, state, check, item, transformed.text, capturing)
+    } else {
+        let value = state.arena.get(transformed.text);
+        let captures = capturing.then_some(&mut state.captures);
+        check.operator.matches(value, argument, captures)
+    };
+    let matched = found != check.negated;
     trace::tested(rules, state, link, item, transformed, matched);
     if !matched {
         return;
@@ -187,10 +194,13 @@ fn excluded(rules: &RuleSet, state: &State, item: &Item) -> bool {
     })
 }
 
-/// Runs every `setvar` of a link.
-pub(crate) fn set_variables(rules: &RuleSet, state: &mut State, setvars: &[SetVar]) {
-    for setvar in setvars {
-        set_variable(rules, state, setvar);
+/// Runs every assignment of a link.
+pub(crate) fn set_variables(rules: &RuleSet, state: &mut State, assignments: &[Assignment]) {
+    for assignment in assignments {
+        match assignment {
+            Assignment::Tx(setvar) => set_variable(rules, state, setvar),
+            Assignment::Kept(kept) => keep(rules, state, kept),
+        }
     }
 }
 

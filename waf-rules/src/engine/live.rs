@@ -1,6 +1,8 @@
 //! Variables that are read at the moment a rule asks: `TX`, what matched before, the time.
 
 use super::arena::Text;
+use super::collections;
+use super::lookups;
 use super::ruleset::RuleSet;
 use super::state::{Hit, State};
 use super::target::{Item, Pick, picks};
@@ -31,8 +33,17 @@ pub(crate) fn members(
             matched(rules, state, variable, pick, items);
         }
         Variable::Rule => rule(rules, state, pick, items),
+        Variable::Global
+        | Variable::Ip
+        | Variable::Resource
+        | Variable::Session
+        | Variable::User => collections::members(rules, state, variable, pick, items),
+        Variable::SessionId => opened(state, variable, Variable::Session, items),
+        Variable::UserId => opened(state, variable, Variable::User, items),
+        Variable::ArgsPath | Variable::Geo => lookups::members(rules, state, variable, pick, items),
+        Variable::Env => collections::environment(rules, state, pick, items),
         _ => {
-            let value = scalar(state, variable);
+            let value = scalar(rules, state, variable);
             items.push(live(variable, Text::default(), value));
         }
     }
@@ -46,6 +57,12 @@ fn live(variable: Variable, name: Text, value: Text) -> Item {
         id: Item::LIVE,
         counted: false,
     }
+}
+
+/// The key of a collection, if it is open.
+fn opened(state: &State, variable: Variable, collection: Variable, items: &mut Vec<Item>) {
+    let key = collections::key(state, collection);
+    items.extend(key.map(|key| live(variable, Text::default(), key)));
 }
 
 fn tx(rules: &RuleSet, state: &State, pick: Pick, items: &mut Vec<Item>) {
@@ -163,7 +180,7 @@ fn rule(rules: &RuleSet, state: &mut State, pick: Pick, items: &mut Vec<Item>) {
     }
 }
 
-fn scalar(state: &mut State, variable: Variable) -> Text {
+fn scalar(rules: &RuleSet, state: &mut State, variable: Variable) -> Text {
     match variable {
         Variable::HighestSeverity => state.arena.push_number(i64::from(state.highest_severity)),
         Variable::ReqbodyProcessor => match state.processor {
@@ -183,9 +200,15 @@ fn scalar(state: &mut State, variable: Variable) -> Text {
         }
         Variable::ModsecBuild => state.arena.push(b"030000000"),
         Variable::MscPcreError | Variable::MscPcreLimitsExceeded => state.arena.push(b"0"),
-        Variable::WebAppId => state.arena.push(b"default"),
+        Variable::WebAppId => state.arena.push(rules.settings.application.as_bytes()),
+        Variable::Duration => {
+            let passed = state.now.duration_since(state.started).unwrap_or_default();
+            state
+                .arena
+                .push_number(i64::try_from(passed.as_millis()).unwrap_or(i64::MAX))
+        }
         _ => {
-            let text = calendar(state.now, variable);
+            let text = calendar(state.now, rules.outside.zone.as_ref(), variable);
             state.arena.push(text.as_bytes())
         }
     }

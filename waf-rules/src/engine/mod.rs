@@ -5,14 +5,18 @@
 
 mod arena;
 mod bits;
+mod blocklists;
 mod cache;
 mod candidates;
+mod collections;
 mod evaluate;
 mod link;
 mod literals;
 mod live;
 mod log;
+mod lookups;
 mod memory;
+mod outside;
 mod plan;
 mod prefilter;
 mod profile;
@@ -32,18 +36,21 @@ mod values;
 
 pub(crate) use arena::Text;
 pub(crate) use bits::Bits;
+pub(crate) use blocklists::Ask;
 pub(crate) use cache::Pipeline;
+pub(crate) use collections::Keep;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use literals::Literals;
 pub(crate) use memory::Key;
+pub(crate) use outside::Outside;
 pub(crate) use plan::{Plan, is_candidate};
 pub(crate) use prefilter::{Scanner, Side};
 pub use profile::{Choice, Chosen, Profile, ProfileError};
 pub(crate) use quick::Quick;
 pub use report::{Disruption, Intervention, Match, Outcome, Step};
 pub(crate) use rule::{
-    Allow, Change, Check, Control, Disruptive, EngineMode, Exclusion, Filter, Link, Meta, Next,
-    Processor, Rule, SetVar, VarName,
+    Allow, Assignment, Change, Check, Control, Disruptive, EngineMode, Exclusion, Filter, Link,
+    Meta, Next, Processor, Rule, SetVar, VarName,
 };
 pub use ruleset::RuleSet;
 pub(crate) use ruleset::{Entry, Scores, Settings};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::bits::Bits;
+use super::collections::Keep;
 use super::target::Pick;
 use super::template::Template;
 use super::tx::Slot;
@@ -57,11 +58,13 @@ pub(crate) struct Link {
     pub(crate) pipeline: u32,
     /// `None` matches always (`SecAction`).
     pub(crate) check: Option<Check>,
+    /// The operator asks more than the value.
+    pub(crate) looks_up: bool,
     pub(crate) capture: bool,
     pub(crate) multi_match: bool,
     pub(crate) severity: Option<u8>,
     /// Run on each matching value.
-    pub(crate) setvars: Box<[SetVar]>,
+    pub(crate) setvars: Box<[Assignment]>,
     /// Run once, when the whole chain has matched.
     pub(crate) controls: Box<[Control]>,
     /// Who may say that the link need not be asked.
@@ -130,7 +133,14 @@ pub(crate) enum Next {
     Jump(usize),
 }
 
-/// `setvar`.
+/// What a link writes at each matching value, in the order of its actions.
+#[derive(Debug)]
+pub(crate) enum Assignment {
+    Tx(SetVar),
+    Kept(Keep),
+}
+
+/// `setvar` of a `TX` variable.
 #[derive(Debug)]
 pub(crate) struct SetVar {
     pub(crate) name: VarName,

@@ -1,11 +1,12 @@
 //! The compiled, immutable rule set.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::cache::Pipeline;
 use super::evaluate::run_phase;
 use super::memory::Key;
+use super::outside::Outside;
 use super::plan::Plan;
 use super::prefilter::Scanner;
 use super::quick::Quick;
@@ -41,6 +42,7 @@ pub struct RuleSet {
     pub(crate) exclusions: Vec<Exclusion>,
     pub(crate) scores: Scores,
     pub(crate) key: Key,
+    pub(crate) outside: Outside,
 }
 
 /// A rule's place in the program of its phase.
@@ -107,6 +109,16 @@ pub(crate) struct Settings {
     pub(crate) argument_separator: u8,
     pub(crate) upload_files: usize,
     pub(crate) audit: AuditSettings,
+    /// Some rule looks at `FULL_REQUEST`.
+    pub(crate) full_request: bool,
+    /// Some rule looks at the content of uploads.
+    pub(crate) file_contents: bool,
+    /// `SecHttpBlKey`.
+    pub(crate) http_bl_key: String,
+    /// `SecWebAppId`.
+    pub(crate) application: String,
+    /// How long a record of a persistent collection lives after its last change.
+    pub(crate) collection_timeout: Duration,
 }
 
 impl Default for Settings {
@@ -132,6 +144,11 @@ impl Default for Settings {
             argument_separator: b'&',
             upload_files: 100,
             audit: AuditSettings::default(),
+            full_request: false,
+            file_contents: false,
+            http_bl_key: String::new(),
+            application: String::new(),
+            collection_timeout: Duration::from_secs(3600),
         }
     }
 }

@@ -7,6 +7,8 @@ use super::arena::{Arena, Text};
 use super::bits::Bits;
 use super::cache::Cache;
 use super::candidates::Candidates;
+use super::collections::Collections;
+use super::lookups::Looked;
 use super::memory::Memory;
 use super::prefilter::Side;
 use super::profile::Profile;
@@ -52,6 +54,9 @@ pub(crate) struct State {
     pub(crate) memory: Option<Memory>,
     /// Look at every value as if it were the first of its kind.
     pub(crate) forgetful: bool,
+    pub(crate) collections: Collections,
+    pub(crate) looked: Looked,
+    pub(crate) started: SystemTime,
     pub(crate) now: SystemTime,
 
     pub(crate) side: Side,
@@ -137,6 +142,9 @@ impl State {
             candidates: room.candidates,
             memory: None,
             forgetful: false,
+            collections: Collections::default(),
+            looked: Looked::default(),
+            started: now,
             now,
             side: Side::Request,
             running: 0,

@@ -186,6 +186,18 @@ pub(crate) fn set(state: &mut State, name: &[u8], value: Option<Text>) {
     note(state, || event);
 }
 
+/// As [`set`], for a variable of another collection.
+pub(crate) fn kept(state: &mut State, collection: Variable, name: &[u8], value: Option<Text>) {
+    if state.events.is_none() {
+        return;
+    }
+    let event = Event::Set {
+        name: format!("{}:{}", collection.name(), printable(name, VALUE)),
+        value: value.map(|value| printable(state.arena.get(value), VALUE)),
+    };
+    note(state, || event);
+}
+
 pub(crate) fn matched(rules: &RuleSet, state: &mut State, rule: &Rule) {
     if state.events.is_none() {
         return;

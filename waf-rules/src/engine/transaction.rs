@@ -1,9 +1,11 @@
 //! One exchange on its way through the five phases.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::blocklists;
+use super::collections::tick;
 use super::evaluate::run_phase;
 use super::profile::Profile;
 use super::report::{Disruption, Intervention, Outcome};
@@ -14,8 +16,8 @@ use super::tx::Slot;
 use crate::audit::{self, Ending, Entry, Redaction, Trail};
 use crate::operators::leading_number;
 use crate::variables::{
-    fill_body, fill_defaults, fill_nested, fill_origin, fill_request, fill_response,
-    fill_response_body,
+    fill_body, fill_defaults, fill_full_request, fill_nested, fill_origin, fill_request,
+    fill_response, fill_response_body,
 };
 
 /// The two ends of the connection.
@@ -65,6 +67,34 @@ impl Transaction {
         if self.state.engine == EngineMode::On {
             self.state.engine = EngineMode::DetectionOnly;
         }
+    }
+
+    /// True if the rules ask for the time: the host then tells it before each phase.
+    #[must_use]
+    pub fn watches_clock(&self) -> bool {
+        self.rules.outside.clock
+    }
+
+    /// Tells the time, which stands still otherwise.
+    pub fn tick(&mut self, now: SystemTime) {
+        tick(&self.rules, &mut self.state, now);
+    }
+
+    /// True if some rule asks a list by DNS: the host then resolves names before each phase.
+    #[must_use]
+    pub fn asks_dns(&self) -> bool {
+        !self.rules.outside.asks.is_empty() && self.state.engine != EngineMode::Off
+    }
+
+    /// Names whose IPv4 addresses the rules of `phase` would like to know; a few at most. Values that
+    /// the phase itself brings (the head in phase 1, the body in phase 2) are not known yet.
+    pub fn dns_names(&mut self, phase: u8) -> Vec<String> {
+        blocklists::names(&self.rules, &mut self.state, phase)
+    }
+
+    /// Hands in what `name` resolved to; names that never come back are on no list.
+    pub fn dns_answer(&mut self, name: String, addresses: Vec<Ipv4Addr>) {
+        self.state.looked.answers.push((name, addresses));
     }
 
     /// Keeps the transformation steps of matching values.
@@ -136,8 +166,15 @@ impl Transaction {
         if self.inspects_request_body() {
             let limit = settings.request_body_limit.unwrap_or(usize::MAX);
             if let Some(start) = body.get(..limit).filter(|_| body.len() > limit) {
-                if !settings.request_body_partial && self.state.engine == EngineMode::On {
-                    return self.refuse(413, "The request body is over SecRequestBodyLimit.");
+                if !settings.request_body_partial {
+                    refuse(
+                        &mut self.state,
+                        413,
+                        "The request body is over SecRequestBodyLimit.",
+                    );
+                    if self.state.intervention.is_some() {
+                        return self.state.intervention.clone();
+                    }
                 }
                 seen = start;
             }
@@ -148,6 +185,9 @@ impl Transaction {
             fill_body(&mut self.state, settings, seen, partial);
         }
         fill_nested(&mut self.state, settings);
+        if settings.full_request {
+            fill_full_request(&mut self.state, seen);
+        }
         self.run(2)
     }
 
@@ -183,8 +223,15 @@ impl Transaction {
             let settings = &self.rules.settings;
             let limit = settings.response_body_limit;
             let cut = body.len() > limit;
-            if cut && !settings.response_body_partial && self.state.engine == EngineMode::On {
-                return self.refuse(500, "The response body is over SecResponseBodyLimit.");
+            if cut && !settings.response_body_partial {
+                refuse(
+                    &mut self.state,
+                    500,
+                    "The response body is over SecResponseBodyLimit.",
+                );
+                if self.state.intervention.is_some() {
+                    return self.state.intervention.clone();
+                }
             }
             let seen = body.get(..limit).unwrap_or(body);
             fill_response_body(&mut self.state, settings, seen, cut || !whole);
@@ -250,19 +297,7 @@ impl Transaction {
         if self.state.intervention.is_some() || self.state.allowed.is_some() {
             return;
         }
-        let refusal = refusal(if phase <= 2 { 400 } else { 500 }, message);
-        match self.state.engine {
-            EngineMode::On => self.state.intervention = Some(refusal),
-            EngineMode::DetectionOnly => {
-                self.state.would_block.get_or_insert(refusal);
-            }
-            EngineMode::Off => {}
-        }
-    }
-
-    fn refuse(&mut self, status: u16, message: &str) -> Option<Intervention> {
-        self.state.intervention = Some(refusal(status, message));
-        self.state.intervention.clone()
+        refuse(&mut self.state, if phase <= 2 { 400 } else { 500 }, message);
     }
 
     /// The highest of the scores that are kept.
@@ -272,6 +307,18 @@ impl Transaction {
             .filter_map(|slot| self.state.tx.get(*slot))
             .map(|score| leading_number(self.state.arena.get(score.value)))
             .max()
+    }
+}
+
+/// Refuses by the engine's own decision; says in detection mode what it would have done.
+fn refuse(state: &mut State, status: u16, message: &str) {
+    let refusal = refusal(status, message);
+    match state.engine {
+        EngineMode::On => state.intervention = Some(refusal),
+        EngineMode::DetectionOnly => {
+            state.would_block.get_or_insert(refusal);
+        }
+        EngineMode::Off => {}
     }
 }
 

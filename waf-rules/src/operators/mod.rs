@@ -4,20 +4,24 @@
 //! once at load, where every error is reported, and then asked without I/O. What would need I/O or
 //! another engine while a request waits is refused at load with its reason.
 
+mod blocklist;
 mod captures;
 mod ip_match;
 mod number;
 mod phrases;
 mod places;
 mod prefilter;
+mod rest_path;
 mod rx;
 mod text;
 mod validate;
 mod verify;
 
+pub(crate) use self::blocklist::Blocklist;
 pub(crate) use self::captures::Captures;
 pub(crate) use self::number::{Number, leading_number};
 pub(crate) use self::prefilter::Prefilter;
+pub(crate) use self::rest_path::RestPath;
 
 use self::ip_match::IpMatch;
 use self::phrases::Phrases;
@@ -41,12 +45,15 @@ pub(crate) struct Operator {
 /// What the operator does; macros and arguments aside, one variant a file.
 #[derive(Debug)]
 enum Kind {
+    Blocklist(Blocklist),
     DetectSqli,
     DetectXss,
+    GeoLookup,
     IpMatch(IpMatch),
     NoMatch,
     Number(Number),
     Phrases(Phrases),
+    RestPath(RestPath),
     Rx(Rx),
     RxGlobal(Rx),
     Text(Text),
@@ -55,6 +62,13 @@ enum Kind {
     ValidateUrlEncoding,
     ValidateUtf8Encoding,
     Verify(Verify),
+}
+
+/// What an operator asks beside the value; the engine answers it, [`Operator::matches`] cannot.
+pub(crate) enum Lookup<'o> {
+    Blocklist(&'o Blocklist),
+    Geo,
+    Path(&'o RestPath),
 }
 
 impl Operator {
@@ -82,6 +96,12 @@ impl Operator {
         TABLE.iter().map(|(name, ..)| *name)
     }
 
+    /// Every name of another engine that is refused, and why, for the documents.
+    #[cfg(test)]
+    pub(crate) fn refused() -> &'static [(&'static str, &'static str)] {
+        REFUSED
+    }
+
     /// The name as ModSecurity prints it in messages: `Rx`, `Pm`, `DetectSQLi`.
     pub(crate) fn name(&self) -> &'static str {
         self.name
@@ -94,6 +114,24 @@ impl Operator {
                 "look-around and back-references are matched by bounded backtracking: a value that \
                  takes too many steps counts as a match",
             ),
+            _ => None,
+        }
+    }
+
+    /// What the operator looks up, if it is such a one.
+    pub(crate) fn lookup(&self) -> Option<Lookup<'_>> {
+        match &self.kind {
+            Kind::Blocklist(list) => Some(Lookup::Blocklist(list)),
+            Kind::GeoLookup => Some(Lookup::Geo),
+            Kind::RestPath(path) => Some(Lookup::Path(path)),
+            _ => None,
+        }
+    }
+
+    /// The list that `@rbl` asks.
+    pub(crate) fn blocklist(&self) -> Option<&Blocklist> {
+        match &self.kind {
+            Kind::Blocklist(list) => Some(list),
             _ => None,
         }
     }
@@ -122,6 +160,8 @@ impl Operator {
             },
             Kind::DetectXss => libinjection::xss(value) && capture(captures, value),
             Kind::IpMatch(list) => list.matches(value),
+            // Lookups; the engine answers them.
+            Kind::Blocklist(_) | Kind::GeoLookup | Kind::RestPath(_) => false,
             Kind::NoMatch => false,
             Kind::Number(number) => number.matches(value, argument),
             Kind::Phrases(phrases) => phrases.matches(value, captures),
@@ -180,6 +220,7 @@ impl Operator {
             | Kind::ValidateUrlEncoding
             | Kind::ValidateUtf8Encoding
             | Kind::Verify(_) => !self.takes_macro(),
+            Kind::Blocklist(_) | Kind::GeoLookup | Kind::RestPath(_) => false,
         }
     }
 
@@ -196,7 +237,13 @@ impl Operator {
             Kind::ValidateUrlEncoding => Some(validate::url_prefilter()),
             Kind::ValidateUtf8Encoding => Some(validate::utf8_prefilter()),
             Kind::Verify(verify) => verify.prefilter(),
-            Kind::IpMatch(_) | Kind::NoMatch | Kind::Number(_) | Kind::UnconditionalMatch => None,
+            Kind::Blocklist(_)
+            | Kind::GeoLookup
+            | Kind::IpMatch(_)
+            | Kind::NoMatch
+            | Kind::Number(_)
+            | Kind::RestPath(_)
+            | Kind::UnconditionalMatch => None,
         }
     }
 }
@@ -248,11 +295,17 @@ const TABLE: &[(&str, &str, Make)] = &[
     }),
     ("eq", "Eq", |_, _| Ok(Kind::Number(Number::Eq))),
     ("ge", "Ge", |_, _| Ok(Kind::Number(Number::Ge))),
+    ("geoLookup", "GeoLookup", |_, _| Ok(Kind::GeoLookup)),
     ("gt", "Gt", |_, _| Ok(Kind::Number(Number::Gt))),
     ("ipMatch", "IpMatch", |list, _| {
         IpMatch::from_argument(list).map(Kind::IpMatch)
     }),
     ("ipMatchF", "IpMatchFromFile", ip_match_from_file),
+    (
+        "ipMatchFromDataset",
+        "IpMatchFromDataset",
+        ip_match_from_file,
+    ),
     ("ipMatchFromFile", "IpMatchFromFile", ip_match_from_file),
     ("le", "Le", |_, _| Ok(Kind::Number(Number::Le))),
     ("lt", "Lt", |_, _| Ok(Kind::Number(Number::Lt))),
@@ -261,7 +314,14 @@ const TABLE: &[(&str, &str, Make)] = &[
         Phrases::from_argument(list).map(Kind::Phrases)
     }),
     ("pmf", "PmFromFile", pm_from_file),
+    ("pmFromDataset", "PmFromDataset", pm_from_file),
     ("pmFromFile", "PmFromFile", pm_from_file),
+    ("rbl", "Rbl", |zone, _| {
+        Blocklist::compile(zone).map(Kind::Blocklist)
+    }),
+    ("restpath", "RestPath", |path, _| {
+        RestPath::compile(path).map(Kind::RestPath)
+    }),
     ("rx", "Rx", |pattern, _| Rx::compile(pattern).map(Kind::Rx)),
     ("rxGlobal", "RxGlobal", |pattern, _| {
         Rx::compile(pattern).map(Kind::RxGlobal)
@@ -275,6 +335,9 @@ const TABLE: &[(&str, &str, Make)] = &[
     }),
     ("validateByteRange", "ValidateByteRange", |list, _| {
         validate::byte_range(list).map(Kind::ValidateByteRange)
+    }),
+    ("validateNid", "ValidateNid", |argument, _| {
+        Verify::national(argument).map(Kind::Verify)
     }),
     ("validateUrlEncoding", "ValidateUrlEncoding", |_, _| {
         Ok(Kind::ValidateUrlEncoding)
@@ -307,25 +370,22 @@ fn ip_match_from_file(path: &str, read: &mut Read<'_>) -> Result<Kind, String> {
 
 /// Operators of other engines, and why they are not here.
 const REFUSED: &[(&str, &str)] = &[
-    ("fuzzyHash", "it needs a database of fuzzy hashes"),
-    (
-        "geoLookup",
-        "use the gateway's country rules, which run before the rule engine",
-    ),
+    ("fuzzyHash", "it needs the ssdeep library, which is C"),
     ("gsbLookup", "no engine implements it any more"),
     (
         "inspectFile",
         "it would start a program while a request waits",
     ),
-    ("ipMatchFromDataset", "use @ipMatchFromFile"),
-    ("pmFromDataset", "use @pmFromFile"),
-    ("rbl", "it would ask the DNS while a request waits"),
-    ("restpath", "write the path as @rx"),
     ("rsub", "no engine implements it any more"),
-    ("validateDTD", "it needs a validating XML parser"),
+    (
+        "validateDTD",
+        "it needs a validating XML parser, which fetches what a DTD names",
+    ),
     ("validateHash", "no engine implements it any more"),
-    ("validateNid", "write the number's form as @rx"),
-    ("validateSchema", "it needs a validating XML parser"),
+    (
+        "validateSchema",
+        "it needs a validating parser; check depth, names and values with rules on ARGS and XML",
+    ),
 ];
 
 #[cfg(test)]
@@ -357,7 +417,8 @@ mod tests {
     #[test]
     fn mistakes_are_reported_at_load() {
         for (name, argument, reason) in [
-            ("rbl", "example.org", "DNS"),
+            ("rbl", "example org", "name of a list"),
+            ("inspectFile", "/bin/x", "program"),
             ("nope", "", "unknown operator @nope"),
             ("rx", "(?R)", "recursion"),
             ("pmFromFile", "missing.data", "does not exist"),

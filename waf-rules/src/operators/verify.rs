@@ -1,4 +1,4 @@
-//! `@verifyCC`, `@verifyCPF`, `@verifySSN`, `@verifySVNR`: the pattern finds a number and its check
+//! `@verifyCC`, `@verifyCPF`, `@verifySSN`, `@verifySVNR`, `@validateNid`: the pattern finds a number and its check
 //! holds. `TX:0` is the number found.
 //!
 //! Each candidate starts after the start of the last one, so a number inside a longer run of digits
@@ -20,6 +20,8 @@ pub(super) enum Scheme {
     Cc,
     /// Brazilian taxpayers: two check digits modulo 11.
     Cpf,
+    /// Chilean tax payers (RUT): the last place, a digit or `K`, checks the others modulo 11.
+    Rut,
     /// US social security: numbers that were never issued are left out.
     Ssn,
     /// Austrian social insurance: the fourth digit checks the others modulo 11.
@@ -30,6 +32,20 @@ impl Verify {
     pub(super) fn compile(scheme: Scheme, argument: &str) -> Result<Self, String> {
         let pattern = Pattern::new(argument)?;
         Ok(Self { pattern, scheme })
+    }
+
+    /// `@validateNid`: a country and a pattern, such as `cl \d+-[\dkK]`.
+    pub(super) fn national(argument: &str) -> Result<Self, String> {
+        let (country, pattern) = argument
+            .trim()
+            .split_once(char::is_whitespace)
+            .ok_or("expected a country and a pattern")?;
+        let scheme = match country.to_ascii_lowercase().as_str() {
+            "cl" => Scheme::Rut,
+            "us" => Scheme::Ssn,
+            _ => return Err(format!("`{country}` is not served: expected cl or us")),
+        };
+        Self::compile(scheme, pattern.trim_start())
     }
 
     pub(super) fn matches(&self, value: &[u8], captures: Option<&mut Captures>) -> bool {
@@ -57,6 +73,9 @@ impl Verify {
 
 impl Scheme {
     fn accepts(self, text: &[u8]) -> bool {
+        if self == Self::Rut {
+            return rut(text);
+        }
         let mut digits = [0; MAX_DIGITS];
         let mut count = 0;
         for byte in text.iter().filter(|byte| byte.is_ascii_digit()) {
@@ -70,6 +89,7 @@ impl Scheme {
         match self {
             Self::Cc => luhn(digits),
             Self::Cpf => digits.try_into().is_ok_and(cpf),
+            Self::Rut => false,
             Self::Ssn => digits.try_into().is_ok_and(ssn),
             Self::Svnr => digits.try_into().is_ok_and(svnr),
         }
@@ -112,6 +132,33 @@ fn ssn(digits: [u32; 9]) -> bool {
     let [_, _, _, _, _, serial @ ..] = digits;
     let issued = (1..740).contains(&number(&area)) && number(&area) != 666;
     issued && number(&group) > 0 && number(&serial) > 0 && !is_placeholder(&digits)
+}
+
+fn rut(text: &[u8]) -> bool {
+    let places = text
+        .iter()
+        .filter(|byte| byte.is_ascii_digit() || byte.eq_ignore_ascii_case(&b'k'));
+    let places: Vec<u8> = places
+        .map(u8::to_ascii_lowercase)
+        .take(MAX_DIGITS)
+        .collect();
+    let Some((check, body)) = places.split_last().filter(|_| places.len() >= 8) else {
+        return false;
+    };
+    let digits = body
+        .iter()
+        .rev()
+        .map(|byte| u32::from(byte.wrapping_sub(b'0')));
+    let sum: u32 = digits
+        .zip((2..=7).cycle())
+        .map(|(digit, factor)| digit * factor)
+        .sum();
+    let expected = match 11 - sum % 11 {
+        11 => b'0',
+        10 => b'k',
+        digit => b'0' + u8::try_from(digit).unwrap_or(0),
+    };
+    !body.contains(&b'k') && *check == expected
 }
 
 fn svnr(digits: [u32; 10]) -> bool {

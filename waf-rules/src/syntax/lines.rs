@@ -1,4 +1,5 @@
 //! Physical lines -> logical lines: joins `\` continuations, drops comments and blank lines.
+//! A line that ends in a backtick goes on, lines and all, to the next backtick (`SecDataset`).
 //!
 //! A continued line keeps the next line's indent. `#` starts a comment only as the first character
 //! that is not blank, and a comment never continues.
@@ -41,6 +42,7 @@ pub(crate) fn lines(source: &Source) -> Vec<Line> {
     let mut done = Vec::new();
     let mut open: Option<Line> = None;
     let mut offset = 0;
+    let mut block = false;
     for physical in source.text.split_inclusive('\n') {
         let content = physical.strip_suffix('\n').unwrap_or(physical);
         let content = content.strip_suffix('\r').unwrap_or(content);
@@ -51,7 +53,14 @@ pub(crate) fn lines(source: &Source) -> Vec<Line> {
                 pieces: Vec::new(),
             });
             line.pieces.push((line.text.len(), offset));
+            let opens = !block && is_block_start(content);
+            let closes = block && content.contains('`');
+            block = (block || opens) && !closes;
             match content.strip_suffix('\\') {
+                _ if block => {
+                    line.text.push_str(content);
+                    line.text.push('\n');
+                }
                 Some(continued) => line.text.push_str(continued),
                 None => {
                     line.text.push_str(content);
@@ -63,6 +72,12 @@ pub(crate) fn lines(source: &Source) -> Vec<Line> {
     }
     done.extend(open);
     done
+}
+
+/// A directive whose last argument is one opening backtick.
+fn is_block_start(content: &str) -> bool {
+    let before = content.trim_end().strip_suffix('`');
+    before.is_some_and(|before| before.ends_with(char::is_whitespace) && !before.contains('`'))
 }
 
 #[cfg(test)]
@@ -82,6 +97,16 @@ mod tests {
         let span = lines[0].span(at, at + 3);
         assert_eq!(source.text.get(span.start..span.end), Some("@rx"));
         assert_eq!(source.line_of(span.start), 4);
+    }
+
+    #[test]
+    fn a_block_in_backticks_keeps_its_lines() {
+        let text = "SecDataset a `\n# one\n\ntwo\\\n`\nSecMarker b\nSecMarker c`\nSecMarker d\n";
+        let source = Source::new("x", text.to_owned());
+        let lines = lines(&source);
+        let texts: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
+        let block = "SecDataset a `\n# one\n\ntwo\\\n`";
+        assert_eq!(texts, [block, "SecMarker b", "SecMarker c`", "SecMarker d"]);
     }
 
     #[test]

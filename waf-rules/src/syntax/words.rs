@@ -49,7 +49,7 @@ pub(crate) fn words(line: &Line) -> Result<Vec<Word>, Flaw> {
         let start = line.text.len() - rest.len();
         let word = match rest.chars().next() {
             None => return Ok(words),
-            Some(quote @ ('"' | '\'')) => quoted(line, start + 1, quote),
+            Some(quote @ ('"' | '\'' | '`')) => quoted(line, start + 1, quote),
             Some(_) => {
                 let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
                 let (text, after) = rest.split_at(end);

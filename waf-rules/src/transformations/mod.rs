@@ -24,6 +24,8 @@ mod url_decode_uni;
 mod utf8_to_unicode;
 mod whitespace;
 
+pub(crate) use url_decode_uni::best_fit;
+
 use crate::byteset::ByteSet;
 
 /// One `t:` step.

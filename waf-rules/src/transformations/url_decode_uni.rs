@@ -28,7 +28,7 @@ fn escape(body: &[u8]) -> Option<(u8, &[u8])> {
 }
 
 /// The ASCII character code page 20127 puts in the place of `code`.
-fn best_fit(code: u16) -> Option<u8> {
+pub(crate) fn best_fit(code: u16) -> Option<u8> {
     let at = BEST_FIT.partition_point(|(first, _)| *first <= code);
     let (first, run) = BEST_FIT.get(at.checked_sub(1)?)?;
     match *run.get(usize::from(code - first))? {

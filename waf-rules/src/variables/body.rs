@@ -7,6 +7,7 @@
 use std::ops::ControlFlow;
 
 use super::request::{combined_size, content_type, fill_arguments, fill_names};
+use super::whole::file_contents;
 use super::{Variable, graphql};
 use crate::body::{BodyError, Sink, json, multipart, xml};
 use crate::engine::{Processor, Settings, State};
@@ -179,6 +180,9 @@ fn multipart(state: &mut State, settings: &Settings, body: &[u8], partial: bool)
         state.add(Variable::MultipartPartHeaders, &header.part, &header.line);
     }
     files(state, &form);
+    if settings.file_contents {
+        file_contents(state, &form, body);
+    }
     flags(state, form.flags);
     fail_unless_cut(state, "Multipart", form.error, partial);
     let headers: usize = form

@@ -9,12 +9,14 @@ mod graphql;
 mod nested;
 mod request;
 mod response;
+mod whole;
 
 pub(crate) use body::fill_body;
 pub(crate) use clock::{calendar, date};
 pub(crate) use nested::fill_nested;
 pub(crate) use request::{fill_defaults, fill_origin, fill_request};
 pub(crate) use response::{fill_response, fill_response_body};
+pub(crate) use whole::fill_full_request;
 
 /// Where a variable's values come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,9 +65,6 @@ use Origin::{Fixed, Live, Refused, Union};
 const KEYED: bool = true;
 const PLAIN: bool = false;
 
-const PERSISTENT: &str = "collections that outlive a request are not kept";
-const RAW: &str = "the raw request is not kept; name its parts";
-const EXTRA: &str = "only Coraza has this variable";
 
 variables! {
     "ARGS" Args KEYED Union(&[Variable::ArgsGet, Variable::ArgsPost, Variable::ArgsJson]);
@@ -76,28 +75,28 @@ variables! {
     "ARGS_JSON_NAMES" ArgsJsonNames KEYED Fixed;
     "ARGS_NAMES" ArgsNames KEYED
         Union(&[Variable::ArgsGetNames, Variable::ArgsPostNames, Variable::ArgsJsonNames]);
-    "ARGS_PATH" ArgsPath KEYED Refused(EXTRA);
+    "ARGS_PATH" ArgsPath KEYED Live;
     "ARGS_POST" ArgsPost KEYED Fixed;
     "ARGS_POST_NAMES" ArgsPostNames KEYED Fixed;
     "AUTH_TYPE" AuthType PLAIN Fixed;
-    "DURATION" Duration PLAIN Refused("the engine has no clock of its own");
-    "ENV" Env KEYED Refused("rules cannot read the process environment");
+    "DURATION" Duration PLAIN Live;
+    "ENV" Env KEYED Live;
     "FILES" Files KEYED Fixed;
     "FILES_COMBINED_SIZE" FilesCombinedSize PLAIN Fixed;
     "FILES_NAMES" FilesNames KEYED Fixed;
     "FILES_SIZES" FilesSizes KEYED Fixed;
-    "FILES_TMPNAMES" FilesTmpNames KEYED Refused("uploads are never written to disk");
-    "FILES_TMP_CONTENT" FilesTmpContent KEYED Refused("uploads are never written to disk");
-    "FULL_REQUEST" FullRequest PLAIN Refused(RAW);
-    "FULL_REQUEST_LENGTH" FullRequestLength PLAIN Refused(RAW);
-    "GEO" Geo KEYED Refused("there is no @geoLookup here");
-    "GLOBAL" Global KEYED Refused(PERSISTENT);
+    "FILES_TMPNAMES" FilesTmpNames KEYED Fixed;
+    "FILES_TMP_CONTENT" FilesTmpContent KEYED Fixed;
+    "FULL_REQUEST" FullRequest PLAIN Fixed;
+    "FULL_REQUEST_LENGTH" FullRequestLength PLAIN Fixed;
+    "GEO" Geo KEYED Live;
+    "GLOBAL" Global KEYED Live;
     "GRAPHQL" GraphQl KEYED Fixed;
     "GRAPHQL_FIELDS" GraphQlFields KEYED Fixed;
     "GRAPHQL_OPERATIONS" GraphQlOperations KEYED Fixed;
     "HIGHEST_SEVERITY" HighestSeverity PLAIN Live;
     "INBOUND_DATA_ERROR" InboundDataError PLAIN Fixed;
-    "IP" Ip KEYED Refused(PERSISTENT);
+    "IP" Ip KEYED Live;
     "JSON" Json KEYED Refused("no engine fills it; the leaves of JSON are ARGS");
     "MATCHED_VAR" MatchedVar PLAIN Live;
     "MATCHED_VARS" MatchedVars KEYED Live;
@@ -153,7 +152,7 @@ variables! {
     "REQUEST_URI" RequestUri PLAIN Fixed;
     "REQUEST_URI_RAW" RequestUriRaw PLAIN Fixed;
     "REQUEST_XML" RequestXml KEYED Union(&[Variable::Xml]);
-    "RESOURCE" Resource KEYED Refused(PERSISTENT);
+    "RESOURCE" Resource KEYED Live;
     "RESPONSE_ARGS" ResponseArgs KEYED Fixed;
     "RESPONSE_BODY" ResponseBody PLAIN Fixed;
     "RESPONSE_CONTENT_LENGTH" ResponseContentLength PLAIN Fixed;
@@ -172,8 +171,8 @@ variables! {
     "SERVER_ADDR" ServerAddr PLAIN Fixed;
     "SERVER_NAME" ServerName PLAIN Fixed;
     "SERVER_PORT" ServerPort PLAIN Fixed;
-    "SESSION" Session KEYED Refused(PERSISTENT);
-    "SESSIONID" SessionId PLAIN Refused("there is no setsid here");
+    "SESSION" Session KEYED Live;
+    "SESSIONID" SessionId PLAIN Live;
     "STATUS" Status PLAIN Fixed;
     "STATUS_LINE" StatusLine PLAIN Fixed;
     "TIME" Time PLAIN Live;
@@ -188,9 +187,9 @@ variables! {
     "TX" Tx KEYED Live;
     "UNIQUE_ID" UniqueId PLAIN Fixed;
     "URLENCODED_ERROR" UrlencodedError PLAIN Fixed;
-    "USER" User KEYED Refused(PERSISTENT);
+    "USER" User KEYED Live;
     "USERAGENT_IP" UseragentIp PLAIN Refused("the host already names the real client in REMOTE_ADDR");
-    "USERID" UserId PLAIN Refused("there is no setuid here");
+    "USERID" UserId PLAIN Live;
     "WEBAPPID" WebAppId PLAIN Live;
     "WEBSERVER_ERROR_LOG" WebserverErrorLog PLAIN Refused("no engine serves this variable");
     "XML" Xml KEYED Fixed;
@@ -231,6 +230,24 @@ impl Variable {
             Self::RequestXml | Self::ResponseXml => Self::Xml,
             other => other,
         }
+    }
+
+    /// True if what a rule reads depends on the hour.
+    pub(crate) fn is_calendar(self) -> bool {
+        self.name().starts_with("TIME")
+    }
+
+    /// The persistent collection called `name`.
+    pub(crate) fn persistent(name: &str) -> Option<Self> {
+        [
+            Self::Global,
+            Self::Ip,
+            Self::Resource,
+            Self::Session,
+            Self::User,
+        ]
+        .into_iter()
+        .find(|collection| collection.name().eq_ignore_ascii_case(name))
     }
 
     /// A dense number for tables.

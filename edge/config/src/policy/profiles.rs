@@ -1,6 +1,7 @@
 //! Protection profiles.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use edge_core::{Mode, OnFault};
 use waf_rules::spec::{RuleSetName, RulesSpec, TuningSpec};
 
 use super::{Complaints, Places};
-use crate::spec::{BodySpec, ProfileSpec, RouteWafSpec, WafSpec};
+use crate::spec::{BodySpec, ProfileSpec, RblSpec, RouteWafSpec, WafSpec};
 use crate::tree::Path;
 
 /// The profile of routes that name none.
@@ -57,6 +58,8 @@ pub struct Waf {
     pub mode: Mode,
     /// What happens when it fails.
     pub on_fault: OnFault,
+    /// The resolver for `@rbl`, and how long a request waits for it.
+    pub rbl: Option<(SocketAddr, Duration)>,
     /// Its rules; checked, with paths that the process can open.
     pub rules: RulesSpec,
     /// What is laid over them: the profile's changes, then the route's.
@@ -199,9 +202,11 @@ fn waf(
     let WafSpec {
         mode,
         on_fault,
+        rbl,
         rules,
         tuning,
     } = spec;
+    let rbl = rbl.and_then(|spec| resolver(&spec, &path.key("rbl"), complaints));
     if mode != Mode::Off {
         complain(&rules, path, complaints);
         let no_rules = rules.rules.is_empty()
@@ -217,6 +222,7 @@ fn waf(
     Waf {
         mode,
         on_fault,
+        rbl,
         rules,
         tunings: tuned(tuning, places),
         origins,
@@ -266,6 +272,30 @@ fn complain(rules: &RulesSpec, path: &Path, complaints: &mut Complaints) {
         complaints.error(at, mistake.message).help = mistake.help;
     }
 }
+
+fn resolver(
+    spec: &RblSpec,
+    path: &Path,
+    complaints: &mut Complaints,
+) -> Option<(SocketAddr, Duration)> {
+    let timeout = spec.timeout.0;
+    if timeout.is_zero() || timeout > MAX_RBL_TIMEOUT {
+        complaints
+            .error(path.key("timeout"), "must be longer than 0 and 5s at most")
+            .help("every request that has to be looked up waits so long where a list is down");
+    }
+    match spec.resolver.parse() {
+        Ok(address) => Some((address, timeout)),
+        Err(_) => {
+            complaints
+                .error(path.key("resolver"), "expected an address and a port")
+                .help("for example `127.0.0.1:53`");
+            None
+        }
+    }
+}
+
+const MAX_RBL_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)

@@ -94,6 +94,8 @@ pub(crate) struct WafSpec {
     pub(crate) mode: Mode,
     /// What happens to a request when the firewall itself fails: `deny` or `allow`.
     pub(crate) on_fault: OnFault,
+    /// The resolver that rules with `@rbl` may ask; without it, such a rule does not load.
+    pub(crate) rbl: Option<RblSpec>,
     /// Which rules run.
     #[serde(flatten)]
     pub(crate) rules: RulesSpec,
@@ -113,6 +115,22 @@ pub(crate) struct RouteWafSpec {
     /// What is changed about the rules, besides what the profile changes.
     #[serde(flatten)]
     pub(crate) tuning: TuningSpec,
+}
+
+/// Lists of addresses that are asked by DNS.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "ProfileRblSpec")]
+pub(crate) struct RblSpec {
+    /// Address and port of the resolver, such as `127.0.0.1:53`. It sees the addresses of clients.
+    pub(crate) resolver: String,
+    /// How long a request waits for all answers; a list that is slower does not list anybody.
+    #[serde(default = "rbl_timeout")]
+    pub(crate) timeout: HumanDuration,
+}
+
+const fn rbl_timeout() -> HumanDuration {
+    HumanDuration(std::time::Duration::from_millis(250))
 }
 
 const fn seconds(seconds: u64) -> HumanDuration {

@@ -157,6 +157,9 @@ fn event<'e>(event: &'e Event, link: &mut Link<'e>, rules: &RuleSet, out: &mut S
         Event::Set { name, value } => {
             let value = value.as_deref().unwrap_or_default();
             let operator = link.operator;
+            if let Some(name) = name.strip_prefix("ENV:") {
+                let _ = writeln!(out, "Setting environment variable: {name} to {value}");
+            }
             if let Some(group) = name.strip_prefix("TX:") {
                 let _ = match operator {
                     "Rx" | "RxGlobal" => {
