@@ -25,11 +25,6 @@ const TABLE: &[(&str, &[usize], &str)] = &[
         &[2],
         "a body over SecRequestBodyLimit is answered 413, as Coraza does, not 403",
     ),
-    (
-        "config-secdefaultaction.json",
-        &[6],
-        "relevance is what the host's records decide",
-    ),
     ("config-secremoterules.json", &[0, 2], REMOTE),
     ("config-xml_external_entity.json", &[], DTD),
     ("issue-1725.json", &[], CLOCK),

@@ -25,7 +25,7 @@ pub(super) fn debug_log(case: &Case, rules: &RuleSet, run: &Run) -> String {
         self::event(event, &mut link, rules, &mut out);
     }
     if !run.outcome.matches.is_empty() {
-        out.push_str("Running action: log\n");
+        out.push_str("Running action: log\nRequest was relevant to be saved.\n");
     }
     out
 }
