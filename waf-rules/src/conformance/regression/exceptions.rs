@@ -92,7 +92,7 @@ const SUBSET: &str =
     "a document with an internal DTD subset is refused, and its rest inspected raw";
 
 /// The cases of the multipart parser that want its words.
-const MULTIPART_CASES: &[usize] = &[0, 25, 27, 29, 30, 31, 32, 33, 40, 53];
+const MULTIPART_CASES: &[usize] = &[0, 27, 30, 40, 53];
 
 /// Why the case is left out, if it is.
 pub(super) fn reason(file: &str, number: usize) -> Option<&'static str> {
