@@ -25,7 +25,7 @@ pub(super) fn debug_log(case: &Case, rules: &RuleSet, run: &Run) -> String {
         self::event(event, &mut link, rules, &mut out);
     }
     if !run.outcome.matches.is_empty() {
-        out.push_str("Running action: log\n");
+        out.push_str("Running action: log\nRequest was relevant to be saved.\n");
     }
     out
 }
@@ -66,6 +66,11 @@ fn errors(state: &State, out: &mut String) {
             let _ = writeln!(out, "{theirs}");
         }
     }
+    for (variable, words) in FLAGS {
+        if first(*variable).is_some_and(|set| set == "1") {
+            let _ = writeln!(out, "Multipart: Warning: {words}");
+        }
+    }
     if let Some(kind) = first(Variable::ResponseContentType)
         && !state.response_type_fits
     {
@@ -75,6 +80,15 @@ fn errors(state: &State, out: &mut String) {
         );
     }
 }
+
+/// What its debug log says where the parser of forms sets a flag.
+const FLAGS: &[(Variable, &str)] = &[
+    (
+        Variable::MultipartBoundaryWhitespace,
+        "boundary whitespace in C-T header.",
+    ),
+    (Variable::MultipartBoundaryQuoted, "boundary was quoted."),
+];
 
 /// Rules that stand in the text and not in the rule set: a directive took them out.
 fn removed(case: &Case, rules: &RuleSet, out: &mut String) {
