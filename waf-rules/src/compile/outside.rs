@@ -10,7 +10,7 @@ use super::reader::Reader;
 use crate::engine::{Ask, Outside, Rule};
 use crate::geo::Geo;
 use crate::kept::Kept;
-use crate::operators::Lookup;
+use crate::operators::{Lookup, Operator};
 use crate::syntax::Flaw;
 use crate::variables::Variable;
 
@@ -79,7 +79,7 @@ impl Lookups {
         for draft in &reader.drafts {
             for link in &draft.links {
                 let operator = link.check.as_ref().map(|check| &check.operator);
-                match operator.and_then(|operator| operator.lookup()) {
+                match operator.and_then(Operator::lookup) {
                     Some(Lookup::Geo) => {
                         found.geo.get_or_insert(draft.place);
                     }
@@ -153,8 +153,11 @@ fn blocklists(reader: &mut Reader, lookups: &Lookups, host: &Host) {
     }
 }
 
+/// Names and values.
+type Environment = [(Box<[u8]>, Box<[u8]>)];
+
 /// The environment of this process.
-fn environment() -> Arc<[(Box<[u8]>, Box<[u8]>)]> {
+fn environment() -> Arc<Environment> {
     let bytes = |text: std::ffi::OsString| text.into_encoded_bytes().into_boxed_slice();
     std::env::vars_os()
         .map(|(name, value)| (bytes(name), bytes(value)))

@@ -14,7 +14,7 @@ pub(crate) struct RestPath {
 impl RestPath {
     pub(super) fn compile(argument: &str) -> Result<Self, String> {
         let mut pattern = String::new();
-        let mut names = Vec::new();
+        let mut names: Vec<Box<str>> = Vec::new();
         let mut rest = argument.trim();
         if rest.is_empty() {
             return Err("expected a path, such as /users/{id}".to_owned());
@@ -23,7 +23,7 @@ impl RestPath {
             let Some((name, behind)) = after.split_once('}') else {
                 return Err("a brace is never closed".to_owned());
             };
-            if name.is_empty() || names.iter().any(|known: &Box<str>| **known == *name) {
+            if name.is_empty() || names.iter().any(|known| **known == *name) {
                 return Err(format!("`{{{name}}}` is empty or stands there twice"));
             }
             pattern.push_str(&regex_syntax::escape(before));
