@@ -126,6 +126,24 @@ fn judge(opted_in: &Arc<RuleSet>, without: &Arc<RuleSet>) {
         kind,
         "query=%7Ba%7D"
     ));
+    let upload = |operations: &str| {
+        format!(
+            "--b\r\nContent-Disposition: form-data; name=\"operations\"\r\n\r\n{operations}\r\n\
+             --b\r\nContent-Disposition: form-data; name=\"0\"; filename=\"a.txt\"\r\n\r\nhi\r\n\
+             --b--\r\n"
+        )
+    };
+    let kind = "multipart/form-data; boundary=b";
+    let attack = upload(r#"{"query":"{a}","variables":{"b":"<script>alert(1)</script>"}}"#);
+    assert!(refused(opted_in, "POST", "/graphql", kind, &attack));
+    // JSON in a field is text to the Core Rule Set, and some of it looks like an attack.
+    assert!(!refused(
+        opted_in,
+        "POST",
+        "/graphql",
+        kind,
+        &upload("a field")
+    ));
 }
 
 #[test]

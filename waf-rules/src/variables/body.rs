@@ -32,6 +32,10 @@ pub(crate) fn fill_body(state: &mut State, settings: &Settings, body: &[u8], par
         state.processor,
         Some(Processor::UrlEncoded | Processor::Raw)
     );
+    if state.processor == Some(Processor::GraphQl) && is_multipart(state) {
+        graphql::fill_query(state, settings);
+        state.processor = Some(Processor::Multipart);
+    }
     if state.force_request_body || as_text {
         state.set(Variable::RequestBody, body);
     }
@@ -71,6 +75,14 @@ pub(crate) fn fill_body(state: &mut State, settings: &Settings, body: &[u8], par
         }
     }
     combined_size(state);
+}
+
+/// GraphQL clients send files as a form beside the query.
+fn is_multipart(state: &State) -> bool {
+    const TYPE: &[u8] = b"multipart/form-data";
+    content_type(state)
+        .get(..TYPE.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(TYPE))
 }
 
 pub(super) fn fail(state: &mut State, message: &str) {
