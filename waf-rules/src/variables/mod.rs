@@ -65,7 +65,6 @@ use Origin::{Fixed, Live, Refused, Union};
 const KEYED: bool = true;
 const PLAIN: bool = false;
 
-
 variables! {
     "ARGS" Args KEYED Union(&[Variable::ArgsGet, Variable::ArgsPost, Variable::ArgsJson]);
     "ARGS_COMBINED_SIZE" ArgsCombinedSize PLAIN Fixed;
