@@ -135,7 +135,7 @@ pub(crate) const CLASSES: &[Class] = &[
         sides: &[Ours],
         rules: &[941120, 941170, 941390],
         applies: |request| {
-            ["&colon;", "&lpar;", "&equals;"]
+            ["&colon;", "&comma;", "&lpar;", "&equals;"]
                 .iter()
                 .any(|name| request.holds(name))
         },

@@ -87,7 +87,7 @@ impl Request {
         before.into_iter().any(|(a, b)| *a != b'\r' && *b == b'\n')
     }
 
-    /// True if `text` stands in the target or the body, once decoded or as it is.
+    /// True if `text` stands in the target, a header or the body, once decoded or as it is.
     pub(crate) fn holds(&self, text: &str) -> bool {
         self.decoded().contains(text) || String::from_utf8_lossy(&self.body).contains(text)
     }
@@ -100,9 +100,14 @@ impl Request {
         !self.decoded().is_ascii() || !self.body.is_ascii()
     }
 
-    /// Target and body with their `%` escapes undone.
+    /// Target, header values and body with their `%` escapes undone.
     fn decoded(&self) -> String {
-        let raw = [self.target.as_bytes(), b"\n", &self.body].concat();
+        let values = self.headers.iter().map(|(_, value)| value.as_bytes());
+        let parts: Vec<&[u8]> = [self.target.as_bytes(), &self.body]
+            .into_iter()
+            .chain(values)
+            .collect();
+        let raw = parts.join(&b'\n');
         let mut out = Vec::with_capacity(raw.len());
         let mut at = 0;
         while at < raw.len() {
