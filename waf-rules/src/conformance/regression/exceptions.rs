@@ -24,11 +24,6 @@ const TABLE: &[(&str, &[usize], &str)] = &[
     ),
     ("issue-1831.json", &[2, 3], UNOPENED),
     ("offset-variable.json", &[30, 31], NOT_FOR_MULTIPART),
-    (
-        "offset-variable.json",
-        &[44, 45],
-        "uploads are never written to disk",
-    ),
     ("operator-inpectFile.json", &[], PROGRAMS),
     ("operator-ipMatchFromFile.json", &[2], REMOTE),
     (
