@@ -2,10 +2,12 @@
 //! prefiltered evaluation is the plain one. Whether its rules find what they should is the business of
 //! the regression suite, which runs against the whole gateway.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::{corpus, files_with};
+use crate::engine::Literals;
 use crate::fuzzing::{attacks, fast_and_plain_agree};
 use crate::{Loader, RuleSet};
 
@@ -33,6 +35,42 @@ fn the_core_rule_set_loads_and_its_prefilters_lose_nothing() {
     assert!(rules.rule_count() > 600);
     for request in attacks() {
         fast_and_plain_agree(&rules, request.as_bytes());
+    }
+}
+
+/// Every literal the rules need, in every payload of the suite and in a text of all of them at once.
+#[test]
+fn the_literals_of_the_rules_are_found_as_the_automaton_finds_them() {
+    let Some(root) = corpus("CRS_DIR", "crs4") else {
+        return;
+    };
+    let Some(suite) = corpus("CRS_TESTS", "crs4-tests") else {
+        return;
+    };
+    let rules = load(&root);
+    let links = rules.rules.iter().flat_map(|rule| &rule.links);
+    let checks = links.filter_map(|link| link.check.as_ref());
+    let filters = checks.filter_map(|check| check.operator.prefilter());
+    let literals: BTreeSet<_> = filters
+        .filter_map(|filter| filter.literals)
+        .flatten()
+        .collect();
+    assert!(literals.len() > 5000, "{}", literals.len());
+    let owned = literals.iter().zip(0..);
+    let search = Literals::new(
+        owned
+            .map(|(one, owner)| (one.as_slice(), vec![owner]))
+            .collect(),
+    );
+    let search = search.expect("thousands of literals");
+    let mut values = payloads(&suite);
+    values.push(values.join("&"));
+    for value in values {
+        let mut found = vec![0; literals.len().div_ceil(64)];
+        let mut searched = found.clone();
+        search.scan(value.as_bytes(), &mut found);
+        search.search(value.as_bytes(), 0, &mut searched);
+        assert_eq!(found, searched, "{value}");
     }
 }
 
