@@ -16,12 +16,13 @@ const COLLECTION_TIMEOUT: usize = 315_360_000;
 /// Applies a setting directive with its arguments.
 ///
 /// # Errors
-/// What is wrong with the argument.
+/// What is wrong with the argument, or with their number.
 pub(crate) fn apply(
     settings: &mut Settings,
     directive: Directive,
     arguments: &[&str],
 ) -> Result<(), String> {
+    right_count(directive, arguments.len())?;
     let first = arguments.first().copied().unwrap_or("");
     match directive {
         Directive::SecAuditEngine
@@ -87,6 +88,22 @@ pub(crate) fn apply(
         _ => {}
     }
     Ok(())
+}
+
+/// What is left over would be a setting that somebody wrote and nobody reads.
+fn right_count(directive: Directive, count: usize) -> Result<(), String> {
+    let (right, expected) = match directive {
+        Directive::SecResponseBodyMimeTypesClear => (count == 0, "no argument"),
+        Directive::SecResponseBodyMimeType | Directive::SecNestedArguments => {
+            (count > 0, "at least one argument")
+        }
+        _ => (count == 1, "one argument"),
+    };
+    if right {
+        Ok(())
+    } else {
+        Err(format!("expected {expected}, found {count}"))
+    }
 }
 
 /// A name that can stand in a key beside others.
@@ -169,5 +186,42 @@ mod tests {
         assert!(set(Directive::SecRequestBodyJsonNaming, "v3").is_err());
         assert_eq!(settings.engine, EngineMode::DetectionOnly);
         assert_eq!(settings.json_naming, Naming::ModSecurity);
+    }
+
+    #[test]
+    fn a_wrong_number_of_arguments_is_refused() {
+        let mut settings = Settings::default();
+        let mut set = |directive, words: &[&str]| apply(&mut settings, directive, words);
+        for (directive, words, expected) in [
+            (
+                Directive::SecRuleEngine,
+                &["On", "Off"][..],
+                "one argument, found 2",
+            ),
+            (Directive::SecRequestBodyLimit, &[], "one argument, found 0"),
+            (
+                Directive::SecAuditLog,
+                &["/a", "/b"],
+                "one argument, found 2",
+            ),
+            (Directive::SecCookieFormat, &[], "one argument, found 0"),
+            (
+                Directive::SecResponseBodyMimeType,
+                &[],
+                "at least one argument, found 0",
+            ),
+            (
+                Directive::SecResponseBodyMimeTypesClear,
+                &["text/html"],
+                "no argument, found 1",
+            ),
+        ] {
+            let error = set(directive, words).unwrap_err();
+            assert_eq!(error, format!("expected {expected}"), "{directive:?}");
+        }
+        let types = ["text/html", "text/plain application/json"];
+        assert_eq!(set(Directive::SecResponseBodyMimeType, &types), Ok(()));
+        assert_eq!(set(Directive::SecResponseBodyMimeTypesClear, &[]), Ok(()));
+        assert_eq!(set(Directive::SecRuleEngine, &["On"]), Ok(()));
     }
 }
