@@ -2,7 +2,8 @@
 //!
 //! Load rules once with [`Loader`], share the immutable [`RuleSet`], and run one [`Transaction`] per
 //! request through the five phases. Nothing here does I/O after loading, and every regular
-//! expression is matched in linear time.
+//! expression is matched in linear time or within a counted budget of steps; a value that uses the
+//! budget up counts as a match.
 #![forbid(unsafe_code)]
 
 mod actions;

@@ -38,19 +38,19 @@ macro_rules! actions {
 
 use Support::{Ignored, Refused, Runs};
 
-const NOT_IN_V3: Support = Ignored("no current engine acts on it");
+const NO_ENGINE: Support = Ignored("no current engine acts on it");
 
 actions! {
     "accuracy" Accuracy Runs;
     "allow" Allow Runs;
-    "append" Append NOT_IN_V3;
+    "append" Append NO_ENGINE;
     "auditlog" AuditLog Runs;
     "block" Block Runs;
     "capture" Capture Runs;
     "chain" Chain Runs;
     "ctl" Ctl Runs;
     "deny" Deny Runs;
-    "deprecatevar" DeprecateVar NOT_IN_V3;
+    "deprecatevar" DeprecateVar NO_ENGINE;
     "drop" Drop Runs;
     "exec" Exec Refused("rules cannot start programs or scripts");
     "expirevar" ExpireVar Runs;
@@ -64,10 +64,10 @@ actions! {
     "noauditlog" NoAuditLog Runs;
     "nolog" NoLog Runs;
     "pass" Pass Runs;
-    "pause" Pause NOT_IN_V3;
+    "pause" Pause NO_ENGINE;
     "phase" Phase Runs;
-    "prepend" Prepend NOT_IN_V3;
-    "proxy" Proxy NOT_IN_V3;
+    "prepend" Prepend NO_ENGINE;
+    "proxy" Proxy NO_ENGINE;
     "redirect" Redirect Runs;
     "rev" Rev Runs;
     "sanitiseArg" SanitiseArg Runs;

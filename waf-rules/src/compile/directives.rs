@@ -18,7 +18,8 @@ macro_rules! directives {
 
 use Support::{Ignored, OffOnly, Refused, Runs};
 
-const LINEAR: Support = Ignored("regular expressions are matched in linear time");
+const BOUNDED: Support =
+    Ignored("matching is linear or has a budget; a value that uses it up matches");
 const UPLOADS: Support = Ignored("uploads are never written to disk");
 const MEMORY: Support = Ignored("the host bounds memory");
 const CONNECTIONS: Support = Ignored("the host limits connections");
@@ -59,7 +60,7 @@ directives! {
     "SecDefaultAction" SecDefaultAction Runs;
     "SecDisableBackendCompression" SecDisableBackendCompression Ignored("the host decodes bodies");
     "SecGeoLookupDb" SecGeoLookupDb Runs;
-    "SecGsbLookupDb" SecGsbLookupDb NO_ENGINE;
+    "SecGsbLookupDb" SecGsbLookupDb Refused("no engine implements @gsbLookup any more");
     "SecGuardianLog" SecGuardianLog NO_ENGINE;
     "SecHashEngine" SecHashEngine
         OffOnly("hash enforcement is not part of the engine");
@@ -72,8 +73,8 @@ directives! {
     "SecInterceptOnError" SecInterceptOnError NO_ENGINE;
     "SecMarker" SecMarker Runs;
     "SecNestedArguments" SecNestedArguments Runs;
-    "SecPcreMatchLimit" SecPcreMatchLimit LINEAR;
-    "SecPcreMatchLimitRecursion" SecPcreMatchLimitRecursion LINEAR;
+    "SecPcreMatchLimit" SecPcreMatchLimit BOUNDED;
+    "SecPcreMatchLimitRecursion" SecPcreMatchLimitRecursion BOUNDED;
     "SecRemoteRules" SecRemoteRules REMOTE;
     "SecRemoteRulesFailAction" SecRemoteRulesFailAction REMOTE;
     "SecRequestBodyAccess" SecRequestBodyAccess Runs;

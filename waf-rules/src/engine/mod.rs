@@ -1,7 +1,7 @@
 //! Runs a compiled rule set over one exchange.
 //!
 //! Semantics where ModSecurity and Coraza differ are those the CRS relies on; each file says which.
-//! Nothing here blocks, locks, does I/O or panics on input, and every step is linear in the input.
+//! Nothing here does I/O or panics on input. Every step is linear in the input, or has a budget.
 
 mod arena;
 mod bits;
