@@ -380,7 +380,7 @@ impl RecordCounters {
         Ok(Self {
             record: sink("decision"),
             access: sink("access"),
-            rules: sink("audit"),
+            rules: sink("rules"),
             queue_full: dropped.with_label_values(&["decision", "queue"]),
         })
     }
