@@ -35,6 +35,7 @@ fmt: ## format the sources
 .PHONY: lint
 lint: ## clippy on everything, warnings denied
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy -p waf-rules --features fuzzing --all-targets -- -D warnings
 
 .PHONY: doc
 doc: ## the API documentation, warnings denied
@@ -68,6 +69,10 @@ bench: ## requests a second against nginx and nginx + libmodsecurity, as ratios 
 bench-waf: ## CPU a request costs the rule engine and its peers, in one run (CRS_DIR)
 	@scripts/bench-waf.sh
 
+.PHONY: bench-linear
+bench-linear: ## is every cost linear: over the size of a body, over values made to be slow (RULES=FILE.conf)
+	cargo run --release -p waf-rules --features fuzzing --example linear -- $(RULES)
+
 .PHONY: bench-memory
 bench-memory: ## resident size with one, two and two hundred sites that share rules (CRS_DIR)
 	cargo build --release -p edge --bin palisade
@@ -75,7 +80,7 @@ bench-memory: ## resident size with one, two and two hundred sites that share ru
 	  cargo test -p palisade-tests --test soak -- --ignored --nocapture mebibyte
 
 .PHONY: soak
-soak: ## the slow proofs: 1 GiB upload, 2,000 slow clients, reloads under load
+soak: ## the slow proofs: 1 GiB upload, 2,000 slow clients, reloads under load, 1,000 reloads (RELOADS)
 	cargo build --release -p edge --bin palisade
 	ulimit -n 8192; PALISADE_BIN=$${CARGO_TARGET_DIR:-target}/release/palisade \
 	  cargo test -p palisade-tests --test soak -- --ignored --nocapture --test-threads=1
