@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use super::draft::{LinkDraft, Place};
 use super::names::Names;
 use super::reader::Reader;
-use crate::engine::{Ask, Outside, Rule};
+use crate::engine::{ASKED_NAMES, Ask, Outside, Pick, Rule};
 use crate::geo::Geo;
 use crate::kept::Kept;
 use crate::operators::{Lookup, Operator};
@@ -69,8 +69,17 @@ pub(crate) fn asks(rules: &[Rule]) -> Vec<Ask> {
 struct Lookups {
     /// The first `@geoLookup`.
     geo: Option<Place>,
-    /// Every `@rbl`: its place, whether it wants a key, whether it looks at what phase 1 brings.
-    blocklists: Vec<(Place, bool, bool)>,
+    blocklists: Vec<ListUse>,
+}
+
+/// An `@rbl`.
+struct ListUse {
+    place: Place,
+    wants_key: bool,
+    /// It looks at what phase 1 brings, in phase 1.
+    early: bool,
+    /// It looks at values of which a client may send more than a phase asks for.
+    many: bool,
 }
 
 impl Lookups {
@@ -84,10 +93,12 @@ impl Lookups {
                         found.geo.get_or_insert(draft.place);
                     }
                     Some(Lookup::Blocklist(list)) => {
-                        let early = draft.phase == 1 && !is_known_at_once(link);
-                        found
-                            .blocklists
-                            .push((draft.place, list.wants_key(), early));
+                        found.blocklists.push(ListUse {
+                            place: draft.place,
+                            wants_key: list.wants_key(),
+                            early: draft.phase == 1 && !is_known_at_once(link),
+                            many: may_be_many(link),
+                        });
                     }
                     Some(Lookup::Path(_)) | None => {}
                 }
@@ -107,6 +118,14 @@ fn is_known_at_once(link: &LinkDraft) -> bool {
     link.targets
         .iter()
         .all(|target| known.contains(&target.variable))
+}
+
+/// True if the link looks at members of a collection; also one that is named can be sent twice.
+fn may_be_many(link: &LinkDraft) -> bool {
+    link.targets.iter().any(|target| {
+        let one = target.excluded || target.counted || matches!(target.pick, Pick::Slot(_));
+        !one && target.variable.keyed()
+    })
 }
 
 /// Opens `SecGeoLookupDb`.
@@ -137,8 +156,9 @@ fn geo(reader: &mut Reader, used: Place, host: &Host) -> Option<Arc<Geo>> {
 /// Checks that every `@rbl` can be answered.
 fn blocklists(reader: &mut Reader, lookups: &Lookups, host: &Host) {
     let has_key = !reader.settings.http_bl_key.is_empty();
-    for (place, wants_key, early) in &lookups.blocklists {
-        if *wants_key && !has_key {
+    for list in &lookups.blocklists {
+        let place = list.place;
+        if list.wants_key && !has_key {
             let flaw = Flaw::new(place.span, "@rbl never matches: http:BL wants SecHttpBlKey");
             reader.warning(place.source, flaw);
         } else if !host.dns {
@@ -146,9 +166,15 @@ fn blocklists(reader: &mut Reader, lookups: &Lookups, host: &Host) {
                 "switch it on by naming a resolver: `rbl: {resolver: …}`".to_owned(),
             ));
             reader.problem(place.source, flaw);
-        } else if *early {
+        } else if list.early {
             let message = "in phase 1, @rbl can look at REMOTE_ADDR only: take phase 2";
             reader.problem(place.source, Flaw::new(place.span, message));
+        } else if list.many {
+            let message = format!(
+                "@rbl looks at values that a client may repeat, and a phase asks for {ASKED_NAMES} \
+                 names at most: what is beyond them counts as not listed"
+            );
+            reader.warning(place.source, Flaw::new(place.span, message));
         }
     }
 }

@@ -14,7 +14,7 @@ use super::target::{Item, collect};
 use crate::operators::Blocklist;
 
 /// Most names one phase asks for.
-const NAMES: usize = 16;
+pub(crate) const NAMES: usize = 16;
 
 /// Names with the addresses they led to.
 pub(crate) type Answers = Vec<(String, Vec<Ipv4Addr>)>;

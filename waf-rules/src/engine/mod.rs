@@ -36,7 +36,7 @@ mod values;
 
 pub(crate) use arena::Text;
 pub(crate) use bits::Bits;
-pub(crate) use blocklists::Ask;
+pub(crate) use blocklists::{Ask, NAMES as ASKED_NAMES};
 pub(crate) use cache::Pipeline;
 pub(crate) use collections::Keep;
 #[cfg(any(test, feature = "fuzzing"))]

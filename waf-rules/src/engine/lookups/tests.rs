@@ -193,6 +193,27 @@ fn lists_are_asked_only_where_the_host_resolves() {
 }
 
 #[test]
+fn a_list_that_is_asked_about_values_a_client_may_repeat_comes_with_a_warning() {
+    let warnings = |target: &str| {
+        let text = format!("SecRule {target} \"@rbl bad.example\" \"id:1,phase:2,deny\"\n");
+        let loaded = Loader::new().dns(true).text("t.conf", &text).load();
+        loaded.unwrap().warnings.len()
+    };
+    assert_eq!(warnings("ARGS"), 1);
+    assert_eq!(warnings("REQUEST_HEADERS:X-Client"), 1);
+    assert_eq!(warnings("REMOTE_ADDR"), 0);
+    assert_eq!(warnings("TX:client"), 0);
+
+    let text = "SecRule ARGS \"@rbl bad.example\" \"id:1,phase:2,deny\"\n";
+    let loaded = Loader::new().dns(true).text("t.conf", text).load().unwrap();
+    let rules = Arc::new(loaded.rules);
+    let mut transaction = begin(&rules, "192.0.2.7");
+    let query: Vec<_> = (0..40).map(|n| format!("h{n}=192.0.2.{n}")).collect();
+    head(&mut transaction, &format!("/?{}", query.join("&")));
+    assert_eq!(transaction.dns_names(2).len(), 16);
+}
+
+#[test]
 fn the_key_of_the_honey_pot_is_asked_with_and_never_told() {
     let rules = load(
         "SecHttpBlKey abcdefghijkl\n\
