@@ -1,8 +1,9 @@
 //! CPU time of the rules alone, for the requests in `examples/requests`.
 //!
 //! `cargo run --release -p waf-rules --example cost -- [--cold] RULES.conf [ROUNDS [NAME]]`, or
-//! `baseline` instead of a file; `--cold` remembers nothing from one request to the next. Prints the time to load, the memory held afterwards and microseconds of CPU a request; every
-//! phase runs, the response is an HTML page without a body. `make bench-waf` sets it beside its peers.
+//! `baseline` instead of a file; `--cold` remembers nothing from one request to the next. Prints the
+//! time to load, the memory held afterwards and microseconds of CPU a request; every phase runs, the
+//! response is an HTML page without a body. `make bench-waf` sets it beside its peers.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
