@@ -61,6 +61,10 @@ conformance: ## the OWASP CRS regression suite through the live gateway (CRS_DIR
 differential: ## every request of the corpora through libmodsecurity and our engine (ATTACK_CORPUS, LEGIT_CORPUS)
 	DIFFERENTIAL_ALL=1 cargo test -p waf-rules --test differential -- --nocapture
 
+.PHONY: plain
+plain: ## every request of the corpora evaluated fast and plainly, which must agree (CRS_DIR, ATTACK_CORPUS, LEGIT_CORPUS)
+	CONFORMANCE_ALL=1 cargo test -p waf-rules --lib conformance::crs -- --nocapture
+
 .PHONY: bench
 bench: ## requests a second against nginx and nginx + libmodsecurity, as ratios (needs wrk)
 	@scripts/bench.sh

@@ -13,7 +13,10 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 declare -A program repeats # by engine: what runs it; how often it repeats each request
 declare -A figures         # by "level engine request": one figure a round
+declare -A blocked         # by "level engine request": 0 or 1
 engines=()
+names=() # of the requests
+for file in "$requests"/*.http; do names+=("$(basename "$file" .http)"); done
 
 main() {
   [[ -d $crs ]] || { echo 'skipped: bench-waf (set CRS_DIR to an OWASP CRS checkout)'; exit 0; }
@@ -87,26 +90,45 @@ CONF
   done
 }
 
+
+# A peer that fails is left out from then on, aloud; ours ends the run.
 run() { # LEVEL ENGINE
-  local line name
+  local line name figure
+  local -A fresh=()
   local arguments=("$dir/$2-$1.conf" "$requests" "${repeats[$2]}")
   [[ $2 == palisade ]] && arguments=("$dir/$2-$1.conf" "${repeats[$2]}")
   [[ $2 == palisade-cold ]] && arguments=(--cold "$dir/$2-$1.conf" "${repeats[$2]}")
+  if ! taskset -c "$(($(nproc) - 1))" "${program[$2]}" "${arguments[@]}" >"$dir/output" 2>"$dir/errors"; then
+    drop "$2" "failed at paranoia level $1: $(tail -n 1 "$dir/errors")"
+    return
+  fi
   while read -r line; do
-    [[ $line == *cpu_us=* ]] || continue
-    name=${line%% *}
-    figures["$1 $2 $name"]+="${line##*cpu_us=} "
-  done < <(taskset -c "$(($(nproc) - 1))" "${program[$2]}" "${arguments[@]}")
+    [[ $line =~ ^([^ ]+)' blocked='([01])' cpu_us='([0-9.]+)$ ]] || continue
+    name=${BASH_REMATCH[1]} figure=${BASH_REMATCH[3]}
+    blocked["$1 $2 $name"]=${BASH_REMATCH[2]}
+    fresh[$name]=$figure
+  done <"$dir/output"
+  for name in "${names[@]}"; do
+    [[ -n ${fresh[$name]:-} ]] || { drop "$2" "says nothing of $name at paranoia level $1"; return; }
+    figures["$1 $2 $name"]+="${fresh[$name]} "
+  done
 }
 
-# Medians, and how many times the time of `palisade` every peer needs.
+drop() { # ENGINE WHY
+  local engine left=()
+  printf '\nleft out: %s %s\n' "$1" "$2"
+  [[ $1 == palisade* ]] && exit 1
+  for engine in "${engines[@]}"; do [[ $engine == "$1" ]] || left+=("$engine"); done
+  engines=("${left[@]}")
+}
+
+# Medians, how many times the time of ours every peer needs, and where the engines judge differently.
 report() { # LEVEL
   local level=$1 engine request value
   printf '\nParanoia level %d: CPU microseconds a request, median of %d alternating rounds\n%-18s' "$level" "$rounds" ''
   for engine in "${engines[@]}"; do printf '%18s' "$engine"; done
   echo
-  for request in "$requests"/*.http; do
-    request=$(basename "$request" .http)
+  for request in "${names[@]}"; do
     printf '%-18s' "$request"
     for engine in "${engines[@]}"; do
       value=$(median "${figures["$level $engine $request"]:-}")
@@ -115,14 +137,29 @@ report() { # LEVEL
     done
     echo
   done
-  awk -v order="${engines[*]}" '
-    $1 == "palisade" { ours[$2] = $3; next }
-    $3 > 0 { ratio = $3 / ours[$2]; sum[$1] += log(ratio); count[$1]++
-             if (!($1 in least) || ratio < least[$1]) { least[$1] = ratio; where[$1] = $2 } }
+  ratios "$level" palisade
+  ratios "$level" palisade-cold
+  for request in "${names[@]}"; do disagreement "$level" "$request"; done
+}
+
+ratios() { # LEVEL OURS
+  awk -v order="${engines[*]}" -v ours="$2" '
+    NR == FNR { if ($1 == ours) own[$2] = $3; next }
+    $1 !~ /^palisade/ && $3 > 0 && own[$2] > 0 {
+      ratio = $3 / own[$2]; sum[$1] += log(ratio); count[$1]++
+      if (!($1 in least) || ratio < least[$1]) { least[$1] = ratio; where[$1] = $2 } }
     END { split(order, engine, " ")
-      for (i = 2; i in engine; i++) { e = engine[i]
-        if (count[e]) printf "%s needs %.1f times as much as palisade (geometric mean), at least %.1f times (%s)\n",
-          e, exp(sum[e] / count[e]), least[e], where[e] } }' <(grep '^palisade ' "$dir/medians-$level"; grep -v '^palisade ' "$dir/medians-$level")
+      for (i = 1; i in engine; i++) { e = engine[i]
+        if (count[e]) printf "%s needs %.1f times as much as %s (geometric mean), at least %.1f times (%s)\n",
+          e, exp(sum[e] / count[e]), ours, least[e], where[e] } }' "$dir/medians-$1" "$dir/medians-$1"
+}
+
+disagreement() { # LEVEL REQUEST
+  local engine by=() not=()
+  for engine in "${engines[@]}"; do
+    if ((${blocked["$1 $engine $2"]})); then by+=("$engine"); else not+=("$engine"); fi
+  done
+  ((${#by[@]} == 0 || ${#not[@]} == 0)) || echo "$2 is blocked by ${by[*]}; not by ${not[*]}"
 }
 
 median() { # "NUMBERS"

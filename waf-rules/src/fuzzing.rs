@@ -3,14 +3,15 @@
 
 mod audit_log;
 mod exchange;
+mod transaction;
 
 pub use audit_log::audit_log;
 pub use exchange::{
-    Verdict, cookies, graphql, json, multipart, nested, seclang, transaction, uri, urlencoded, xml,
-    xpath,
+    Verdict, cookies, graphql, json, multipart, nested, seclang, uri, urlencoded, xml, xpath,
 };
+pub use transaction::transaction;
 #[cfg(test)]
-pub(crate) use exchange::{attacks, fast_and_plain_agree};
+pub(crate) use transaction::{Sent, attacks, fast_and_plain_agree};
 
 use crate::byteset::ByteSet;
 use crate::engine::{Literals, RuleSet};

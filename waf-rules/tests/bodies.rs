@@ -5,11 +5,10 @@
     reason = "a test fails by panicking"
 )]
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::SystemTime;
+mod common;
 
-use waf_rules::{Loader, Origin, RequestLine};
+use common::{begin, rules};
+use waf_rules::{Loader, RequestLine};
 
 const TYPES: &str = "SecRule REQUEST_HEADERS:Content-Type \"@rx json\" \
     \"id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=JSON\"\n\
@@ -19,20 +18,8 @@ const TYPES: &str = "SecRule REQUEST_HEADERS:Content-Type \"@rx json\" \
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The rules that match a request, in their order.
-fn matched(rules: &str, target: &str, kind: &str, body: &str) -> Vec<u64> {
-    let rules = match Loader::new()
-        .text("test", &format!("{TYPES}{rules}"))
-        .load()
-    {
-        Ok(loaded) => Arc::new(loaded.rules),
-        Err(problems) => panic!("{problems:#?}"),
-    };
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 4000));
-    let origin = Origin {
-        client: address,
-        server: address,
-    };
-    let mut transaction = rules.begin(origin, "test", SystemTime::UNIX_EPOCH);
+fn matched(written: &str, target: &str, kind: &str, body: &str) -> Vec<u64> {
+    let mut transaction = begin(&rules(&format!("{TYPES}{written}")));
     let line = RequestLine {
         method: b"POST",
         target: target.as_bytes(),

@@ -9,12 +9,13 @@
     reason = "a test fails by panicking, and says what it skipped"
 )]
 
-use std::net::{Ipv4Addr, SocketAddr};
+mod common;
+
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use waf_rules::{Loader, Origin, RequestLine, RuleSet};
+use common::begin;
+use waf_rules::{Loader, RequestLine, RuleSet};
 
 const SETUP: &str = "/etc/modsecurity/crs/crs-setup.conf";
 const RULES: &str = "/usr/share/modsecurity-crs/rules";
@@ -105,12 +106,7 @@ fn load() -> Option<Arc<RuleSet>> {
 
 /// The rules that matched, and whether one refused.
 fn ask(rules: &Arc<RuleSet>, target: &str) -> (Vec<u64>, bool) {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 4000));
-    let origin = Origin {
-        client: address,
-        server: address,
-    };
-    let mut transaction = rules.begin(origin, "crs3", SystemTime::now());
+    let mut transaction = begin(rules);
     let line = RequestLine {
         method: b"GET",
         target: target.as_bytes(),

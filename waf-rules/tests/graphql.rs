@@ -6,12 +6,13 @@
     reason = "a test fails by panicking, and says what it skipped"
 )]
 
-use std::net::{Ipv4Addr, SocketAddr};
+mod common;
+
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use waf_rules::{Loader, Origin, RequestLine, RuleSet};
+use common::{begin, rules};
+use waf_rules::{Loader, RequestLine, RuleSet};
 
 /// What a site writes to opt in, before the built-in rules or the Core Rule Set.
 const OPT_IN: &str = "SecRule REQUEST_FILENAME \"@streq /graphql\" \
@@ -40,12 +41,7 @@ const ATTACKS: &[&str] = &[
 ];
 
 fn refused(rules: &Arc<RuleSet>, method: &str, target: &str, kind: &str, body: &str) -> bool {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 4000));
-    let origin = Origin {
-        client: address,
-        server: address,
-    };
-    let mut transaction = rules.begin(origin, "test", SystemTime::UNIX_EPOCH);
+    let mut transaction = begin(rules);
     let length = body.len().to_string();
     let headers = [
         ("Host", "shop.test"),
@@ -176,15 +172,10 @@ fn counts_and_names_are_variables() {
         SecRule ARGS \"@contains rename\" \"id:99,phase:2,deny\"\n\
         SecRule REQBODY_ERROR \"@eq 1\" \"id:98,phase:2,deny\""
     );
-    let rules = Arc::new(Loader::new().text("test", &text).load().unwrap().rules);
+    let rules = rules(&text);
     let body = r#"[{"query": "{user{...F}} fragment F on User {name me:age}", "variables": {"id": 7}},
         {"query": "mutation Two {rename(to:\"x\") @live {ok} done}"}]"#;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 4000));
-    let origin = Origin {
-        client: address,
-        server: address,
-    };
-    let mut transaction = rules.begin(origin, "test", SystemTime::UNIX_EPOCH);
+    let mut transaction = begin(&rules);
     let line = RequestLine {
         method: b"POST",
         target: b"/graphql",

@@ -3,10 +3,13 @@
 //! Eight times the size may cost sixteen times the time: machines are noisy, squares are not. What it
 //! costs is measured by `examples/linear`.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+mod common;
 
-use waf_rules::{Loader, Origin, RequestLine, RuleSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::begin;
+use waf_rules::{Loader, RequestLine, RuleSet};
 
 #[test]
 fn eight_times_the_body_costs_about_eight_times_the_time() {
@@ -83,10 +86,6 @@ fn time(rules: &Arc<RuleSet>, content_type: &str, body: &[u8]) -> Duration {
 }
 
 fn exchange(rules: &Arc<RuleSet>, content_type: &str, body: &[u8]) {
-    let origin = Origin {
-        client: ([192, 0, 2, 1], 12345).into(),
-        server: ([192, 0, 2, 2], 80).into(),
-    };
     let line = RequestLine {
         method: b"POST",
         target: b"/",
@@ -98,7 +97,7 @@ fn exchange(rules: &Arc<RuleSet>, content_type: &str, body: &[u8]) {
         (b"Content-Type", content_type.as_bytes()),
         (b"Content-Length", length.as_bytes()),
     ];
-    let mut transaction = rules.begin(origin, "linear", SystemTime::now());
+    let mut transaction = begin(rules);
     transaction.request_headers(line, headers.into_iter());
     transaction.request_body(body, true);
     transaction.finish();

@@ -8,11 +8,13 @@
     reason = "a test fails by panicking"
 )]
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+mod common;
 
-use waf_rules::{Loader, Origin, RequestLine, RuleSet, Transaction};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::begin;
+use waf_rules::{Loader, RequestLine, RuleSet};
 
 /// Choices of the processor and refusals that stand under every rule set.
 const DEFAULTS: &str = "SecArgumentsLimit 1000\n\
@@ -34,19 +36,7 @@ impl Asked {
 
 fn rules(text: &str) -> Arc<RuleSet> {
     let text = format!("{DEFAULTS}{text}");
-    match Loader::new().text("rules", &text).load() {
-        Ok(loaded) => Arc::new(loaded.rules),
-        Err(problems) => panic!("{problems:#?}"),
-    }
-}
-
-fn begin(rules: &Arc<RuleSet>) -> Transaction {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 4000));
-    let origin = Origin {
-        client: address,
-        server: address,
-    };
-    rules.begin(origin, "test", SystemTime::UNIX_EPOCH)
+    common::rules(&text)
 }
 
 fn ask(rules: &Arc<RuleSet>, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Asked {

@@ -7,10 +7,10 @@
     reason = "a test fails by panicking"
 )]
 
-use std::sync::Arc;
-use std::time::SystemTime;
+mod common;
 
-use waf_rules::{Intervention, Loaded, Loader, Origin, Outcome, RequestLine, Transaction};
+use common::{begin, rules};
+use waf_rules::{Intervention, Loaded, Loader, Outcome, RequestLine};
 
 /// A request and what the rules say to it.
 struct Asked {
@@ -25,17 +25,8 @@ fn load(text: &str) -> Loaded {
     }
 }
 
-fn begin(loaded: Loaded) -> Transaction {
-    let address = "192.0.2.1:4000".parse().unwrap();
-    let origin = Origin {
-        client: address,
-        server: address,
-    };
-    Arc::new(loaded.rules).begin(origin, "unique", SystemTime::UNIX_EPOCH)
-}
-
 fn ask(text: &str, target: &str, kind: &str, body: &str) -> Asked {
-    let mut transaction = begin(load(text));
+    let mut transaction = begin(&rules(text));
     let line = RequestLine {
         method: b"POST",
         target: target.as_bytes(),

@@ -6,29 +6,15 @@
     reason = "a test fails by panicking"
 )]
 
-use std::sync::Arc;
-use std::time::SystemTime;
+mod common;
 
-use waf_rules::{
-    Event, Intervention, Loader, Origin, Outcome, Problem, RequestLine, RuleSet, Skip, Transaction,
-};
+use common::rules;
+use waf_rules::{Event, Intervention, Loader, Outcome, Problem, RequestLine, Skip, Transaction};
 
 const FORM: (&[u8], &[u8]) = (b"Content-Type", b"application/x-www-form-urlencoded");
 
-fn rules(text: &str) -> Arc<RuleSet> {
-    match Loader::new().text("test.conf", text).load() {
-        Ok(loaded) => Arc::new(loaded.rules),
-        Err(problems) => panic!("{problems:#?}"),
-    }
-}
-
 fn begin(text: &str) -> Transaction {
-    let address = "192.0.2.1:4000".parse().unwrap();
-    let origin = Origin {
-        client: address,
-        server: address,
-    };
-    rules(text).begin(origin, "unique", SystemTime::UNIX_EPOCH)
+    common::begin(&rules(text))
 }
 
 fn send(

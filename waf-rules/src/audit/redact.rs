@@ -42,9 +42,12 @@ impl Redaction {
     }
 }
 
+/// For tests and fuzz targets; whoever hosts the engine hands its own lists in.
+#[cfg(any(test, feature = "fuzzing"))]
 impl Default for Redaction {
     fn default() -> Self {
-        Self::new(HEADERS, true, ARGUMENTS)
+        let arguments = ["access_token", "passwd", "password", "pwd", "secret"];
+        Self::new(["authorization", "x-api-key"], true, arguments)
     }
 }
 
@@ -329,29 +332,6 @@ const ATTRIBUTES: [&[u8]; 8] = [
     b"path",
     b"samesite",
     b"secure",
-];
-/// Header fields that carry credentials.
-const HEADERS: [&str; 7] = [
-    "authorization",
-    "proxy-authorization",
-    "x-amz-security-token",
-    "x-api-key",
-    "x-auth-token",
-    "x-csrf-token",
-    "x-goog-api-key",
-];
-/// Arguments that carry credentials.
-const ARGUMENTS: [&str; 10] = [
-    "access_token",
-    "api_key",
-    "apikey",
-    "client_secret",
-    "id_token",
-    "passwd",
-    "password",
-    "pwd",
-    "refresh_token",
-    "secret",
 ];
 /// Most hidden values that are looked for in other texts.
 const SECRETS: usize = 256;

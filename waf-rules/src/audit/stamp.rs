@@ -37,31 +37,15 @@ impl Stamp {
 
     /// `21/Nov/2026:12:09:30 +0000`, as web servers log it.
     pub(super) fn common(&self) -> String {
-        let Self {
-            year,
-            day,
-            hour,
-            minute,
-            second,
-            ..
-        } = self;
-        let month = name(&MONTHS, self.month.saturating_sub(1));
-        format!("{day:02}/{month}/{year}:{hour:02}:{minute:02}:{second:02} +0000")
+        let (day, year, clock) = (self.day, self.year, self.clock());
+        format!("{day:02}/{}/{year}:{clock} +0000", self.month_name())
     }
 
     /// `Sat Nov 21 12:09:30 2026`, as C's `asctime` writes it.
     pub(super) fn asctime(&self) -> String {
-        let Self {
-            year,
-            day,
-            hour,
-            minute,
-            second,
-            ..
-        } = self;
+        let (day, year, clock) = (self.day, self.year, self.clock());
         let weekday = name(&WEEKDAYS, self.weekday);
-        let month = name(&MONTHS, self.month.saturating_sub(1));
-        format!("{weekday} {month} {day:>2} {hour:02}:{minute:02}:{second:02} {year}")
+        format!("{weekday} {} {day:>2} {clock} {year}", self.month_name())
     }
 
     /// `20261121/20261121-1209/20261121-120930`: folders by day and by minute.
@@ -78,6 +62,15 @@ impl Stamp {
         let date = format!("{year:04}{month:02}{day:02}");
         let time = format!("{hour:02}{minute:02}");
         format!("{date}/{date}-{time}/{date}-{time}{second:02}")
+    }
+
+    /// `12:09:30`.
+    fn clock(&self) -> String {
+        format!("{:02}:{:02}:{:02}", self.hour, self.minute, self.second)
+    }
+
+    fn month_name(&self) -> &'static str {
+        name(&MONTHS, self.month.saturating_sub(1))
     }
 }
 

@@ -12,7 +12,7 @@ use super::arena::Text;
 use super::rule::Change;
 use super::ruleset::RuleSet;
 use super::state::State;
-use super::target::{Item, Pick, picks};
+use super::target::{Item, Pick, pick_live};
 use super::template::Template;
 use super::trace;
 use crate::operators::leading_number;
@@ -280,19 +280,10 @@ pub(crate) fn members(
     let Some(open) = open.iter().find(|open| open.collection == collection) else {
         return;
     };
-    items.extend(
-        open.members
-            .iter()
-            .filter(|entry| entry.expires.is_none_or(|expires| expires > state.now))
-            .map(|entry| Item {
-                variable: collection,
-                name: entry.name,
-                value: entry.value,
-                id: Item::LIVE,
-                counted: false,
-            })
-            .filter(|item| picks(rules, state, pick, item)),
-    );
+    let there = |entry: &&Entry| entry.expires.is_none_or(|expires| expires > state.now);
+    let members = open.members.iter().filter(there);
+    let pairs = members.map(|entry| (entry.name, entry.value));
+    pick_live(rules, state, collection, pick, pairs, items);
 }
 
 /// Appends the variables of the environment that `pick` means: what the rules set, then what the
@@ -306,18 +297,7 @@ pub(crate) fn environment(rules: &RuleSet, state: &mut State, pick: Pick, items:
             list.push((state.arena.push(name), state.arena.push(value)));
         }
     }
-    for (name, value) in list {
-        let item = Item {
-            variable: Variable::Env,
-            name,
-            value,
-            id: Item::LIVE,
-            counted: false,
-        };
-        if picks(rules, state, pick, &item) {
-            items.push(item);
-        }
-    }
+    pick_live(rules, state, Variable::Env, pick, list, items);
 }
 
 #[cfg(test)]

@@ -142,13 +142,7 @@ fn test_text(
     if !matched {
         return;
     }
-    let hit = Hit {
-        variable: item.variable,
-        counted: item.counted,
-        name: item.name,
-        value: transformed.text,
-        raw: item.value,
-    };
+    let hit = Hit::of(item, transformed.text);
     state.current.push(hit);
     state.last = Some(hit);
     if capturing {

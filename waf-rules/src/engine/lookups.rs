@@ -6,7 +6,7 @@ use super::blocklists;
 use super::rule::Check;
 use super::ruleset::RuleSet;
 use super::state::State;
-use super::target::{Item, Pick, picks};
+use super::target::{Item, Pick, pick_live};
 use crate::operators::Lookup;
 use crate::variables::Variable;
 
@@ -75,18 +75,7 @@ pub(crate) fn members(
         let parts = looked.path.iter();
         pairs.extend(parts.map(|(name, value)| (arena.push(name.as_bytes()), arena.push(value))));
     }
-    for (name, value) in pairs {
-        let item = Item {
-            variable,
-            name,
-            value,
-            id: Item::LIVE,
-            counted: false,
-        };
-        if picks(rules, state, pick, &item) {
-            items.push(item);
-        }
-    }
+    pick_live(rules, state, variable, pick, pairs, items);
 }
 
 #[cfg(test)]

