@@ -330,4 +330,9 @@ fn admit(
             }
         }
     }
+    // One pipeline and one value are one byte string: what a family says holds for all of its members.
+    if let Some(scanned) = scanned.filter(|_| !lane.multi_match) {
+        let bytes = scanned.bytes(&state.arena);
+        phase.families.narrow(lane.pipeline, bytes, wanted, maybe);
+    }
 }

@@ -10,6 +10,7 @@ mod cache;
 mod candidates;
 mod collections;
 mod evaluate;
+mod families;
 mod link;
 mod literals;
 mod live;

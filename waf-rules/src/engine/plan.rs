@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use super::bits::Bits;
 use super::cache::Pipeline;
+use super::families::{Families, Members};
 use super::quick::Quick;
 use super::rule::{Link, Next, Rule};
 use super::ruleset::Entry;
@@ -41,6 +42,8 @@ pub(crate) struct Phase {
     /// The rules that are no candidate rules.
     pub(crate) always: Box<[u64]>,
     pub(crate) guards: Vec<Guard>,
+    /// The rules whose patterns are asked together.
+    pub(crate) families: Families,
     /// Every variable some candidate rule looks at, with what it leads to.
     pub(crate) variables: Vec<(Variable, Vec<Reach>)>,
 }
@@ -165,12 +168,13 @@ pub(crate) fn is_candidate(link: &Link, targets: &[TargetSet]) -> bool {
 }
 
 /// A phase while it is read.
-struct Draft {
+struct Draft<'r> {
     len: usize,
     first: usize,
     always: Bits,
     guards: Vec<(Quick, Bits)>,
     reaches: BTreeMap<(Variable, Variable), ReachDraft>,
+    large: Members<'r>,
 }
 
 struct ReachDraft {
@@ -180,7 +184,7 @@ struct ReachDraft {
     lanes: BTreeMap<(u32, bool), Bits>,
 }
 
-impl Draft {
+impl<'r> Draft<'r> {
     fn new(len: usize, first: usize) -> Self {
         Self {
             len,
@@ -188,10 +192,11 @@ impl Draft {
             always: Bits::with_room(len),
             guards: Vec::new(),
             reaches: BTreeMap::new(),
+            large: Members::default(),
         }
     }
 
-    fn add(&mut self, place: usize, rule: &Rule, quick: Option<Quick>, targets: &[TargetSet]) {
+    fn add(&mut self, place: usize, rule: &'r Rule, quick: Option<Quick>, targets: &[TargetSet]) {
         if let (Some(quick), Next::Jump(end)) = (quick, rule.next)
             && rule.links.len() == 1
         {
@@ -214,6 +219,7 @@ impl Draft {
             self.always.insert(place);
             return;
         };
+        self.large.add(place, link);
         for target in &set.includes {
             let single = [target.variable];
             let owners = match target.variable.origin() {
@@ -252,6 +258,7 @@ impl Draft {
                 _ => variables.push((owner, vec![reach])),
             }
         }
+        let families = self.large.families(&self.guards);
         let guards = self.guards.into_iter().map(|(quick, over)| Guard {
             quick,
             over: over.words().into(),
@@ -263,6 +270,7 @@ impl Draft {
             first: self.first,
             always: self.always.words().into(),
             guards: guards.collect(),
+            families,
             variables,
         }
     }

@@ -140,6 +140,11 @@ impl Scanned<'_> {
         self.output.present
     }
 
+    /// The byte string itself.
+    pub(crate) fn bytes<'a>(&self, arena: &'a Arena) -> &'a [u8] {
+        arena.get(self.output.text)
+    }
+
     /// False if `filter` needs a length or a byte that is not there.
     pub(crate) fn admits(&self, filter: usize) -> bool {
         let rest = self.scanner.rest.get(filter);

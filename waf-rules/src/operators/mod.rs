@@ -30,6 +30,7 @@ use self::text::Text;
 use self::verify::{Scheme, Verify};
 use crate::byteset::ByteSet;
 use crate::libinjection;
+use crate::regex::Pattern;
 
 /// Loads a data file named in an argument.
 pub(crate) type Read<'a> = dyn FnMut(&str) -> Result<Vec<u8>, String> + 'a;
@@ -221,6 +222,14 @@ impl Operator {
             | Kind::ValidateUtf8Encoding
             | Kind::Verify(_) => !self.takes_macro(),
             Kind::Blocklist(_) | Kind::GeoLookup | Kind::RestPath(_) => false,
+        }
+    }
+
+    /// The pattern, if it is one of `@rx` that never changes.
+    pub(crate) fn pattern(&self) -> Option<&Pattern> {
+        match &self.kind {
+            Kind::Rx(rx) => rx.pattern(),
+            _ => None,
         }
     }
 

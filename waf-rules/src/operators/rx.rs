@@ -96,6 +96,13 @@ impl Rx {
         places
     }
 
+    pub(super) fn pattern(&self) -> Option<&Pattern> {
+        match self {
+            Self::Fixed(pattern) => Some(pattern),
+            Self::Macro(_) => None,
+        }
+    }
+
     pub(super) fn prefilter(&self) -> Option<Prefilter> {
         match self {
             Self::Fixed(pattern) => Prefilter::from(pattern.requirements()).useful(),

@@ -13,6 +13,7 @@
 
 mod backtrack;
 mod class;
+mod family;
 mod literals;
 mod rewrite;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use regex_automata::{Input, Match, MatchKind};
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use self::backtrack::{Backtracker, Tried};
+pub(crate) use self::family::Family;
 pub(crate) use self::literals::Requirements;
 
 /// A pattern that parsed; its automaton is built when it is first asked.
