@@ -35,6 +35,9 @@ use requests::Request;
 /// Every how many requests one runs, unless all do. A prime, so that no pattern of a corpus is left out.
 const SAMPLE: usize = 13;
 
+/// Compiles wherever libmodsecurity-dev is installed.
+const PROBE: &str = "#include <modsecurity/modsecurity.h>\nint main(void) { return 0; }\n";
+
 type Ids = BTreeSet<u64>;
 
 #[test]
@@ -168,21 +171,26 @@ fn run_theirs(program: &Path, rules: &Path, requests: &[Request]) -> Vec<Ids> {
     all
 }
 
-/// Compiles the other side; none if that cannot be done here.
+/// Compiles the other side; none if there is no compiler or no libmodsecurity-dev. With both, our own
+/// program must compile.
 fn build(folder: &TempDir) -> Option<PathBuf> {
-    let program = folder.path().join("modsecurity");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/modsecurity.c");
     let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
-    let built = Command::new(compiler)
-        .args(["-O1", "-o"])
-        .arg(&program)
-        .arg(source)
-        .arg("-lmodsecurity")
-        .stderr(Stdio::null())
-        .status();
-    built
-        .is_ok_and(|status| status.success())
-        .then_some(program)
+    let program = folder.path().join("modsecurity");
+    let compile = |source: &Path| {
+        let mut command = Command::new(&compiler);
+        command.args(["-O1", "-o"]).arg(&program).arg(source);
+        command.arg("-lmodsecurity").output()
+    };
+    let probe = folder.path().join("probe.c");
+    fs::write(&probe, PROBE).unwrap();
+    if !compile(&probe).is_ok_and(|output| output.status.success()) {
+        return None;
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/modsecurity.c");
+    let output = compile(&source).unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {errors}", source.display());
+    Some(program)
 }
 
 fn sample() -> Vec<Request> {
