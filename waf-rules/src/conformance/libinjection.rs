@@ -68,8 +68,9 @@ fn libinjection_corpus() {
     }
     attacks.report("libinjection attacks");
     innocent.report("libinjection false positives");
-    let ran = attacks.passed + attacks.failed.len();
-    assert!(ran > 1000, "only {ran} attacks ran");
+    for (tally, least) in [(&attacks, 18_450), (&innocent, 395)] {
+        assert!(tally.passed >= least, "only {} passed", tally.passed);
+    }
     assert!(surprises.is_empty(), "{surprises:#?}");
 }
 

@@ -126,11 +126,11 @@ impl Machine<'_> {
         loop {
             self.take(1)?;
             let Some(inst) = self.program.insts.get(at) else {
-                self.keep_undo_only(base);
+                self.keep_undo_only(base)?;
                 return Ok(Some(position));
             };
             if matches!(inst, Inst::Match) {
-                self.keep_undo_only(base);
+                self.keep_undo_only(base)?;
                 return Ok(Some(position));
             }
             if let Some(next) = self.step(inst, at, position)? {
@@ -285,12 +285,12 @@ impl Machine<'_> {
     }
 
     /// A path that matched is not taken back (look-around is atomic), but what it set may be undone.
-    fn keep_undo_only(&mut self, base: usize) {
-        let mut index = 0;
-        self.choices.retain(|choice| {
-            index += 1;
-            index <= base || matches!(choice, Choice::Restore { .. })
-        });
+    fn keep_undo_only(&mut self, base: usize) -> Result<(), Exhausted> {
+        let after = self.choices.split_off(base);
+        self.take(after.len() / 8)?;
+        let undo = |choice: &Choice| matches!(choice, Choice::Restore { .. });
+        self.choices.extend(after.into_iter().filter(undo));
+        Ok(())
     }
 
     fn groups(&self, whole: Range<usize>) -> Vec<Option<Range<usize>>> {

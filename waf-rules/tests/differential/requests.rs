@@ -92,6 +92,20 @@ impl Request {
         self.decoded().contains(text) || String::from_utf8_lossy(&self.body).contains(text)
     }
 
+    /// True if a name that begins with `on` stands before a `=`, or all but.
+    pub(crate) fn has_on_attribute(&self) -> bool {
+        let text = self.decoded().to_ascii_lowercase();
+        text.match_indices("on").any(|(at, _)| {
+            let inside = text[..at].ends_with(|before: char| before.is_ascii_alphanumeric());
+            let name = text[at..].split(|next: char| next.is_ascii_whitespace());
+            !inside && name.take(1).any(|name| name.contains('='))
+        })
+    }
+
+    pub(crate) fn is_malformed_json(&self) -> bool {
+        serde_json::from_slice::<serde::de::IgnoredAny>(&self.body).is_err()
+    }
+
     pub(crate) fn count(&self, text: &str) -> usize {
         String::from_utf8_lossy(&self.body).matches(text).count()
     }

@@ -24,10 +24,20 @@ pub(super) fn debug_log(case: &Case, rules: &RuleSet, run: &Run) -> String {
     for event in &run.outcome.events {
         self::event(event, &mut link, rules, &mut out);
     }
-    if !run.outcome.matches.is_empty() {
-        out.push_str("Running action: log\nRequest was relevant to be saved.\n");
-    }
+    reported(rules, run, &mut out);
     out
+}
+
+/// What becomes of the matches: a line in the error log, a part of the audit log.
+fn reported(rules: &RuleSet, run: &Run, out: &mut String) {
+    if !run.error_log.is_empty() {
+        out.push_str("Running action: log\n");
+    }
+    let audited = |id: u64| rules.rules.iter().any(|rule| rule.id == id && rule.audited);
+    let matches = &run.outcome.matches;
+    if matches.iter().any(|found| audited(found.rule_id)) {
+        out.push_str("Request was relevant to be saved.\n");
+    }
 }
 
 fn arguments(state: &State, out: &mut String) {

@@ -1,11 +1,9 @@
 //! PCRE's meaning of look-around and references; the machine against the automaton where both can
 //! match; values made to use up the budget.
 
-use std::time::Instant;
-
 use super::super::tests::{TRICKY, values};
 use super::super::{Pattern, parse, rewrite};
-use super::{Backtracker, Tried};
+use super::{BUDGET, Backtracker, MAX_CHOICES, SEARCH_COST, Tried};
 
 fn found(pattern: &str, value: &str) -> Option<String> {
     let pattern = Pattern::new(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
@@ -107,8 +105,32 @@ const LIKE_CRS3: [&str; 3] = [
     r"<\?(?!xml)",
 ];
 
+/// The steps that a pattern takes for a value, as [`Pattern::find_at`] tries it, and whether it matches.
+/// What the automaton reads and each try are part of them.
+fn steps(pattern: &Pattern, value: &[u8]) -> (usize, bool) {
+    let mut machine = pattern.backtracker.as_ref().expect("one").machine(value);
+    let (mut start, mut outside) = (0, 0);
+    let matched = loop {
+        let Some(place) = pattern.relaxed_at(value, start) else {
+            break false;
+        };
+        let scanned = place.end() - start;
+        outside += scanned / 8 + SEARCH_COST;
+        match machine.try_at(place.start(), scanned) {
+            Tried::Failed => start = place.start() + 1,
+            Tried::Matched(_) | Tried::Exhausted => break true,
+        }
+    };
+    let spent = (BUDGET - machine.budget) as usize;
+    // The last try may be the one there was no budget for.
+    let last = value.len() / 8 + SEARCH_COST;
+    assert!(spent + last >= outside, "{spent} of {outside} are counted");
+    assert!(machine.choices.len() <= MAX_CHOICES);
+    (spent, matched)
+}
+
 #[test]
-fn no_value_of_a_megabyte_takes_long() {
+fn no_value_of_a_megabyte_takes_more_steps_than_the_budget() {
     let classical = [
         r"(a+)+(?!b)$",
         r"(\w+\s?)*(?!x)=\1",
@@ -123,15 +145,23 @@ fn no_value_of_a_megabyte_takes_long() {
         let pattern = Pattern::new(text).expect("a pattern");
         for piece in pieces {
             let value = piece.repeat((1 << 20) / piece.len());
-            let started = Instant::now();
-            let matched = pattern.is_match(value.as_bytes());
-            let spent = started.elapsed();
-            // Fifty times what it takes on an idle machine: what is guarded against takes minutes.
-            assert!(
-                spent.as_secs() < 2,
-                "{text} on {piece:?}: {spent:?}, {matched}"
-            );
+            let (spent, matched) = steps(&pattern, value.as_bytes());
+            assert!(spent <= BUDGET as usize, "{text} on {piece:?}");
+            let found = pattern.is_match(value.as_bytes());
+            assert_eq!(found, matched, "{text} on {piece:?}");
         }
+    }
+}
+
+#[test]
+fn a_look_around_costs_what_it_tried_and_not_what_was_tried_before_it() {
+    let pattern = Pattern::new("^(?:a(?=a))+(?!a)c").expect("a pattern");
+    let taken = |size: usize| steps(&pattern, format!("{}c", "a".repeat(size)).as_bytes());
+    // Each `a` leaves a choice behind, and a look-around follows it.
+    for size in [1_000, 10_000] {
+        let (spent, matched) = taken(size);
+        let steps = 4 * size..40 * size;
+        assert!(!matched && steps.contains(&spent), "{size}: {spent}");
     }
 }
 
