@@ -76,6 +76,7 @@ impl Backtracker {
 }
 
 /// All tries in one value.
+#[derive(Debug)]
 pub(super) struct Machine<'a> {
     program: &'a Program,
     value: &'a [u8],
@@ -87,7 +88,7 @@ pub(super) struct Machine<'a> {
 }
 
 /// What to return to when a path fails.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Choice {
     /// Go on here.
     Branch { at: usize, position: usize },
@@ -172,7 +173,10 @@ impl Machine<'_> {
                 self.set(*slot, Some(position))?;
                 go(true)
             }
-            Inst::Progress(slot) => go(self.slots.get(*slot).copied().flatten() != Some(position)),
+            Inst::Progress { slot, exit } => {
+                let stays = self.slots.get(*slot).copied().flatten() == Some(position);
+                Some((if stays { *exit } else { at + 1 }, position))
+            }
             Inst::Here => {
                 go(self.slots.get(self.program.behind).copied().flatten() == Some(position))
             }
@@ -285,11 +289,18 @@ impl Machine<'_> {
     }
 
     /// A path that matched is not taken back (look-around is atomic), but what it set may be undone.
+    /// Only what stands above `base` is looked at, and counted: a look-around in a loop would
+    /// otherwise go through all rounds before it.
     fn keep_undo_only(&mut self, base: usize) -> Result<(), Exhausted> {
-        let after = self.choices.split_off(base);
-        self.take(after.len() / 8)?;
-        let undo = |choice: &Choice| matches!(choice, Choice::Restore { .. });
-        self.choices.extend(after.into_iter().filter(undo));
+        self.take(self.choices.len().saturating_sub(base))?;
+        let mut kept = base;
+        for index in base..self.choices.len() {
+            if matches!(self.choices.get(index), Some(Choice::Restore { .. })) {
+                self.choices.swap(kept, index);
+                kept += 1;
+            }
+        }
+        self.choices.truncate(kept);
         Ok(())
     }
 

@@ -3,7 +3,8 @@
 //! The result means on bytes what PCRE without UTF mode means; flags are those of libmodsecurity,
 //! DOTALL and MULTILINE. Where the syntaxes only look alike (`\<`, a literal `{`, `[` inside a class,
 //! `\h`, octal, `\Q…\E`, `(?x)` inside a class) the pattern is spelt out. Possessive quantifiers and
-//! atomic groups become plain ones: that language is a superset, so it errs towards a match.
+//! atomic groups become plain ones: that language is a superset, so it errs towards a match; inside a
+//! negative look-around, where it would err towards none, they are refused.
 //! Look-around, back-references, recursion and conditionals cannot be matched in linear time and are
 //! refused by name; a pattern is never weakened silently. [`marked`] lets look-around and numbered
 //! back-references through, as groups whose reserved names `backtrack` reads.
@@ -36,6 +37,7 @@ fn spelt(pattern: &str, marks: Option<usize>) -> Result<String, String> {
         groups: count_groups(pattern.as_bytes()),
         flags: Flags::default(),
         open: Vec::new(),
+        negative: false,
         marks,
     };
     while let Some(byte) = rewriter.next() {
@@ -80,14 +82,23 @@ impl Default for Flags {
     }
 }
 
+/// What holds outside a group.
+#[derive(Clone, Copy, Default)]
+struct Outer {
+    flags: Flags,
+    negative: bool,
+}
+
 struct Rewriter<'a> {
     rest: &'a [u8],
     out: String,
     /// Capture groups of the whole pattern: decides whether `\10` is octal.
     groups: usize,
     flags: Flags,
-    /// The flags to return to at each `)`.
-    open: Vec<Flags>,
+    /// What to return to at each `)`.
+    open: Vec<Outer>,
+    /// Inside a negative look-around, where a superset errs towards no match.
+    negative: bool,
     /// How many constructs were marked; none if they are refused.
     marks: Option<usize>,
 }
@@ -109,15 +120,16 @@ impl Rewriter<'_> {
             b'[' => self.rest = class::rewrite(self.rest, &mut self.out)?,
             b'(' => self.group()?,
             b')' => {
-                self.flags = self.open.pop().unwrap_or_default();
+                let outer = self.open.pop().unwrap_or_default();
+                (self.flags, self.negative) = (outer.flags, outer.negative);
                 self.out.push(')');
             }
-            b'*' | b'+' | b'?' => self.quantifier(&[byte]),
+            b'*' | b'+' | b'?' => self.quantifier(&[byte])?,
             b'{' => match counted(self.rest) {
                 Some(length) => {
                     let (count, _) = self.rest.split_at_checked(length).unwrap_or_default();
                     self.skip(length);
-                    self.quantifier(&[b"{", count].concat());
+                    self.quantifier(&[b"{", count].concat())?;
                 }
                 None => push_literal(&mut self.out, b'{'),
             },
@@ -131,16 +143,28 @@ impl Rewriter<'_> {
     }
 
     /// Copies a quantifier with its `?`, and drops the `+` that makes it possessive.
-    fn quantifier(&mut self, text: &[u8]) {
+    fn quantifier(&mut self, text: &[u8]) -> Result<(), String> {
         self.out.extend(text.iter().copied().map(char::from));
         match self.rest.first() {
             Some(b'?') => {
                 self.out.push('?');
                 self.skip(1);
             }
-            Some(b'+') => self.skip(1),
+            Some(b'+') => {
+                self.may_widen("possessive quantifier")?;
+                self.skip(1);
+            }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// Refuses `construct` where matching more than it does would make the pattern match less.
+    fn may_widen(&self, construct: &str) -> Result<(), String> {
+        if self.negative {
+            return Err(format!("{construct} in a negative look-around"));
+        }
+        Ok(())
     }
 
     fn escape(&mut self) -> Result<(), String> {
@@ -225,7 +249,10 @@ impl Rewriter<'_> {
 
     /// What follows an opening parenthesis.
     fn group(&mut self) -> Result<(), String> {
-        let outer = self.flags;
+        let outer = Outer {
+            flags: self.flags,
+            negative: self.negative,
+        };
         if self.rest.first() == Some(&b'*') {
             return Err("verb (*…)".to_owned());
         }
@@ -242,6 +269,7 @@ impl Rewriter<'_> {
             && let Some(mark) = self.mark()
         {
             self.open.push(outer);
+            self.negative |= name.starts_with("not_");
             let _ = write!(self.out, "(?P<{name}.{mark}>");
             self.skip(1 + length);
             return Ok(());
@@ -253,6 +281,7 @@ impl Rewriter<'_> {
             return Ok(());
         }
         if special.starts_with(b">") {
+            self.may_widen("atomic group (?>")?;
             self.open.push(outer);
             self.out.push_str("(?:");
             self.skip(2);
@@ -262,7 +291,7 @@ impl Rewriter<'_> {
     }
 
     /// `(?flags)` and `(?flags:`, with `x` and `J` taken out.
-    fn flag_group(&mut self, outer: Flags) -> Result<(), String> {
+    fn flag_group(&mut self, outer: Outer) -> Result<(), String> {
         self.skip(1);
         let mut on = true;
         let mut kept = String::new();

@@ -38,8 +38,12 @@ pub(super) enum Inst {
     },
     /// Remember the position.
     Save(usize),
-    /// Fail if the position is still the one that was remembered.
-    Progress(usize),
+    /// Leave the loop for `exit` if the position is still the one that was remembered; what the round
+    /// captured stays, as in PCRE.
+    Progress {
+        slot: usize,
+        exit: usize,
+    },
     /// Fail unless a look-behind came back to where it stands.
     Here,
     /// What this group matched.
@@ -214,12 +218,13 @@ impl Compiler<'_> {
 
     fn star(&mut self, repetition: &Repetition) -> Result<(), String> {
         let split = self.push(Inst::Match)?;
-        if repetition.sub.properties().minimum_len() == Some(0) {
+        if may_be_empty(&repetition.sub) {
             let slot = self.program.slots;
             self.program.slots += 1;
             self.push(Inst::Save(slot))?;
             self.emit(&repetition.sub)?;
-            self.push(Inst::Progress(slot))?;
+            let exit = self.here() + 2;
+            self.push(Inst::Progress { slot, exit })?;
         } else {
             self.emit(&repetition.sub)?;
         }
@@ -333,6 +338,19 @@ fn lengths(sub: &Hir) -> Result<Range<usize>, String> {
     match sub.properties().maximum_len() {
         Some(most) if most <= MAX_BEHIND => Ok(least..most + 1),
         _ => Err(format!("look-behind over more than {MAX_BEHIND} bytes")),
+    }
+}
+
+/// True if `hir` may match nothing. The tree's own lengths do not tell: there, look-around has the
+/// length of its body and a reference that of a letter. A loop over nothing would not end.
+fn may_be_empty(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => true,
+        HirKind::Literal(_) | HirKind::Class(_) => false,
+        HirKind::Repetition(repetition) => repetition.min == 0 || may_be_empty(&repetition.sub),
+        HirKind::Capture(capture) => Special::of(capture).is_some() || may_be_empty(&capture.sub),
+        HirKind::Concat(parts) => parts.iter().all(may_be_empty),
+        HirKind::Alternation(parts) => parts.iter().any(may_be_empty),
     }
 }
 

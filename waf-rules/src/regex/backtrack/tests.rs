@@ -1,9 +1,11 @@
 //! PCRE's meaning of look-around and references; the machine against the automaton where both can
 //! match; values made to use up the budget.
 
+use std::time::Instant;
+
 use super::super::tests::{TRICKY, values};
 use super::super::{Pattern, parse, rewrite};
-use super::{BUDGET, Backtracker, MAX_CHOICES, SEARCH_COST, Tried};
+use super::{BUDGET, Backtracker, Tried};
 
 fn found(pattern: &str, value: &str) -> Option<String> {
     let pattern = Pattern::new(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
@@ -50,6 +52,69 @@ fn look_around_and_references_mean_what_pcre_says() {
             expected,
             "{pattern} on {value:?}"
         );
+    }
+}
+
+#[test]
+fn a_loop_over_look_around_or_a_reference_ends() {
+    for (text, value, matches) in [
+        (r"(?:(?=(b))|a)*\1", "b", true),
+        (r"(?:(?=(b))|a)*\1", "ab", true),
+        (r"(?:(?=(b))|a)*\1", "c", false),
+        (r"(?:(?=(b))|a)*?\1c", "abc", true),
+        (r"(?:(?!b)|(?<=a))*c\b(?=!)", "c?", false),
+        (r"(c*)(?:\1)*d(?!e)", "de", false),
+        (r"(c*)(?:\1)+d(?!e)", "ccdd", true),
+        (r"(?:(?=a)\w)*b(?!c)", "aabc", false),
+    ] {
+        let (found, spent) = asked(text, value.as_bytes());
+        assert_eq!(found, matches, "{text} on {value}");
+        assert!(spent < 1000, "{text} on {value}: {spent} steps");
+    }
+}
+
+#[test]
+fn a_loop_with_look_around_takes_steps_in_proportion() {
+    let steps = |count: usize| {
+        let value = format!("{}!", "a".repeat(count));
+        let (found, spent) = asked("(?:(?=[a-z])\\w)+!", value.as_bytes());
+        assert!(found);
+        spent
+    };
+    let (once, twice) = (steps(2000), steps(4000));
+    assert!(twice < once * 21 / 10, "{once} and {twice} steps");
+}
+
+/// Whether the machine matches anywhere, and the steps that took.
+fn asked(text: &str, value: &[u8]) -> (bool, u32) {
+    let marked = rewrite::marked(text).expect("a pattern");
+    let backtracker = Backtracker::new(&parse(&marked, false).expect("a pattern"));
+    let backtracker = backtracker.expect("a program");
+    let mut machine = backtracker.machine(value);
+    let tried = (0..=value.len()).map(|start| machine.try_at(start, 0));
+    let found = tried.into_iter().find(|tried| *tried != Tried::Failed);
+    assert_ne!(found, Some(Tried::Exhausted), "{text}");
+    (found.is_some(), BUDGET - machine.budget)
+}
+
+#[test]
+fn atomic_groups_are_refused_only_where_they_would_lose_matches() {
+    for text in [
+        r"foo(?!\w++a)",
+        r"foo(?!a*+a)",
+        r"foo(?!a?+a)",
+        r"(?<!a{2}+)b",
+        r"foo(?!(?:x(?>a|ab)c))",
+    ] {
+        let error = Pattern::new(text).expect_err(text);
+        assert!(error.contains("in a negative look-around"), "{error}");
+    }
+    for (text, value) in [
+        (r"foo(?!\w+a)\w++", "foobb"),
+        (r"foo(?=\w++)", "fooba"),
+        (r"(?>foo)(?!\+\+)", "foo"),
+    ] {
+        assert!(found(text, value).is_some(), "{text}");
     }
 }
 
@@ -105,32 +170,8 @@ const LIKE_CRS3: [&str; 3] = [
     r"<\?(?!xml)",
 ];
 
-/// The steps that a pattern takes for a value, as [`Pattern::find_at`] tries it, and whether it matches.
-/// What the automaton reads and each try are part of them.
-fn steps(pattern: &Pattern, value: &[u8]) -> (usize, bool) {
-    let mut machine = pattern.backtracker.as_ref().expect("one").machine(value);
-    let (mut start, mut outside) = (0, 0);
-    let matched = loop {
-        let Some(place) = pattern.relaxed_at(value, start) else {
-            break false;
-        };
-        let scanned = place.end() - start;
-        outside += scanned / 8 + SEARCH_COST;
-        match machine.try_at(place.start(), scanned) {
-            Tried::Failed => start = place.start() + 1,
-            Tried::Matched(_) | Tried::Exhausted => break true,
-        }
-    };
-    let spent = (BUDGET - machine.budget) as usize;
-    // The last try may be the one there was no budget for.
-    let last = value.len() / 8 + SEARCH_COST;
-    assert!(spent + last >= outside, "{spent} of {outside} are counted");
-    assert!(machine.choices.len() <= MAX_CHOICES);
-    (spent, matched)
-}
-
 #[test]
-fn no_value_of_a_megabyte_takes_more_steps_than_the_budget() {
+fn no_value_of_a_megabyte_takes_long() {
     let classical = [
         r"(a+)+(?!b)$",
         r"(\w+\s?)*(?!x)=\1",
@@ -145,23 +186,15 @@ fn no_value_of_a_megabyte_takes_more_steps_than_the_budget() {
         let pattern = Pattern::new(text).expect("a pattern");
         for piece in pieces {
             let value = piece.repeat((1 << 20) / piece.len());
-            let (spent, matched) = steps(&pattern, value.as_bytes());
-            assert!(spent <= BUDGET as usize, "{text} on {piece:?}");
-            let found = pattern.is_match(value.as_bytes());
-            assert_eq!(found, matched, "{text} on {piece:?}");
+            let started = Instant::now();
+            let matched = pattern.is_match(value.as_bytes());
+            let spent = started.elapsed();
+            // Fifty times what it takes on an idle machine: what is guarded against takes minutes.
+            assert!(
+                spent.as_secs() < 2,
+                "{text} on {piece:?}: {spent:?}, {matched}"
+            );
         }
-    }
-}
-
-#[test]
-fn a_look_around_costs_what_it_tried_and_not_what_was_tried_before_it() {
-    let pattern = Pattern::new("^(?:a(?=a))+(?!a)c").expect("a pattern");
-    let taken = |size: usize| steps(&pattern, format!("{}c", "a".repeat(size)).as_bytes());
-    // Each `a` leaves a choice behind, and a look-around follows it.
-    for size in [1_000, 10_000] {
-        let (spent, matched) = taken(size);
-        let steps = 4 * size..40 * size;
-        assert!(!matched && steps.contains(&spent), "{size}: {spent}");
     }
 }
 
