@@ -9,6 +9,7 @@ use std::fmt::Write;
 
 use super::Trail;
 use crate::engine::{Hit, Processor, Rule, RuleSet, State, Text};
+use crate::regex::Budget;
 use crate::variables::Variable;
 
 /// Offset and length.
@@ -24,6 +25,7 @@ pub(super) fn reference(
 ) -> String {
     let request = Request::new(rules, state, trail);
     let mut out = String::new();
+    let mut budget = Budget::default();
     for (number, hit) in hits {
         let Some(link) = rule.links.get(*number) else {
             continue;
@@ -34,7 +36,9 @@ pub(super) fn reference(
         }
         if !check.negated && check.template.is_none() {
             let value = state.arena.get(hit.value);
-            let places = check.operator.places(value, check.argument.as_bytes());
+            let places = check
+                .operator
+                .places(value, check.argument.as_bytes(), &mut budget);
             write(&mut out, 'o', &places);
         }
         let places = request.places(hit);

@@ -12,6 +12,7 @@ use super::ruleset::RuleSet;
 use super::state::State;
 use super::target::{Item, collect};
 use crate::operators::Blocklist;
+use crate::regex::Budget;
 
 /// Most names one phase asks for.
 pub(crate) const NAMES: usize = 16;
@@ -84,12 +85,16 @@ fn cannot_match(rules: &RuleSet, state: &mut State, link: &Link) -> bool {
         return false;
     }
     let argument = check.argument.as_bytes();
-    let passes = |value: &Vec<u8>| passes(check, value, argument);
-    !values(rules, state, link).iter().any(passes)
+    let values = values(rules, state, link);
+    let budget = &mut state.budget;
+    !values
+        .iter()
+        .any(|value| passes(check, value, argument, budget))
 }
 
-fn passes(check: &Check, value: &[u8], argument: &[u8]) -> bool {
-    check.operator.matches(value, argument, None) != check.negated
+fn passes(check: &Check, value: &[u8], argument: &[u8], budget: &mut Budget) -> bool {
+    let operator = &check.operator;
+    operator.matches_within(value, argument, None, budget) != check.negated
 }
 
 /// The values of the link's targets, transformed.

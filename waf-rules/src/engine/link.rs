@@ -135,7 +135,10 @@ fn test_text(
     } else {
         let value = state.arena.get(transformed.text);
         let captures = capturing.then_some(&mut state.captures);
-        check.operator.matches(value, argument, captures)
+        let budget = &mut state.budget;
+        check
+            .operator
+            .matches_within(value, argument, captures, budget)
     };
     let matched = found != check.negated;
     trace::tested(rules, state, link, item, transformed, matched);

@@ -107,7 +107,8 @@ fn captured(rules: &RuleSet, state: &mut State, check: &Check, hit: &Hit) -> Str
     if check.negated {
         return printable(value, VALUE);
     }
-    printable(&check.operator.evidence(value, &argument), VALUE)
+    let budget = &mut state.budget;
+    printable(&check.operator.evidence(value, &argument, budget), VALUE)
 }
 
 /// The operator's argument, macros expanded.

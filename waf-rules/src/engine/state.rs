@@ -23,6 +23,7 @@ use super::values::Values;
 use crate::audit::Trail;
 use crate::body::nested::Kinds;
 use crate::operators::Captures;
+use crate::regex::Budget;
 use crate::variables::Variable;
 
 /// One value a link matched on.
@@ -86,6 +87,8 @@ pub(crate) struct State {
     /// The last hit of all: `MATCHED_VAR`.
     pub(crate) last: Option<Hit>,
     pub(crate) captures: Captures,
+    /// What look-around and back-references may still cost.
+    pub(crate) budget: Budget,
     pub(crate) highest_severity: u8,
     /// What the running rule has added to the anomaly score.
     pub(crate) added: i64,
@@ -167,6 +170,7 @@ impl State {
             current,
             last: None,
             captures: Captures::default(),
+            budget: Budget::default(),
             highest_severity: 255,
             added: 0,
             profile,

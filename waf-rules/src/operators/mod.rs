@@ -30,7 +30,7 @@ use self::text::Text;
 use self::verify::{Scheme, Verify};
 use crate::byteset::ByteSet;
 use crate::libinjection;
-use crate::regex::Pattern;
+use crate::regex::{Budget, Pattern};
 
 /// Loads a data file named in an argument.
 pub(crate) type Read<'a> = dyn FnMut(&str) -> Result<Vec<u8>, String> + 'a;
@@ -65,7 +65,7 @@ enum Kind {
     Verify(Verify),
 }
 
-/// What an operator asks beside the value; the engine answers it, [`Operator::matches`] cannot.
+/// What an operator asks beside the value; the engine answers it, [`Operator::matches_within`] cannot.
 pub(crate) enum Lookup<'o> {
     Blocklist(&'o Blocklist),
     Geo,
@@ -137,7 +137,7 @@ impl Operator {
         }
     }
 
-    /// True if the argument holds macros: [`Operator::matches`] is then given the expanded text.
+    /// True if the argument holds macros: [`Operator::matches_within`] is then given the expanded text.
     pub(crate) fn takes_macro(&self) -> bool {
         match &self.kind {
             Kind::Rx(rx) | Kind::RxGlobal(rx) => rx.takes_macro(),
@@ -146,13 +146,26 @@ impl Operator {
         }
     }
 
-    /// True if `value` matches. `argument` is the macro-expanded argument where
-    /// [`Operator::takes_macro`] says so, else the literal one. `captures` is added to on a match.
+    /// As [`Operator::matches_within`], with a budget of its own.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn matches(
         &self,
         value: &[u8],
         argument: &[u8],
         captures: Option<&mut Captures>,
+    ) -> bool {
+        self.matches_within(value, argument, captures, &mut Budget::default())
+    }
+
+    /// True if `value` matches. `argument` is the macro-expanded argument where
+    /// [`Operator::takes_macro`] says so, else the literal one. `captures` is added to on a match.
+    /// What takes backtracking does so at the expense of `budget`.
+    pub(crate) fn matches_within(
+        &self,
+        value: &[u8],
+        argument: &[u8],
+        captures: Option<&mut Captures>,
+        budget: &mut Budget,
     ) -> bool {
         match &self.kind {
             Kind::DetectSqli => match libinjection::sqli(value) {
@@ -166,22 +179,22 @@ impl Operator {
             Kind::NoMatch => false,
             Kind::Number(number) => number.matches(value, argument),
             Kind::Phrases(phrases) => phrases.matches(value, captures),
-            Kind::Rx(rx) => rx.matches(value, argument, captures),
-            Kind::RxGlobal(rx) => rx.matches_all(value, argument, captures),
+            Kind::Rx(rx) => rx.matches(value, argument, captures, budget),
+            Kind::RxGlobal(rx) => rx.matches_all(value, argument, captures, budget),
             Kind::Text(text) => text.matches(value, argument),
             Kind::UnconditionalMatch => true,
             Kind::ValidateByteRange(allowed) => validate::outside(*allowed, value),
             Kind::ValidateUrlEncoding => validate::bad_url_encoding(value),
             Kind::ValidateUtf8Encoding => validate::bad_utf8(value),
-            Kind::Verify(verify) => verify.matches(value, captures),
+            Kind::Verify(verify) => verify.matches(value, captures, budget),
         }
     }
 
     /// What of a matching `value` made it match: what `TX:0` would hold; where the operator captures
     /// nothing, the part that is known, else the whole value. For people: rules never see it.
-    pub(crate) fn evidence(&self, value: &[u8], argument: &[u8]) -> Vec<u8> {
+    pub(crate) fn evidence(&self, value: &[u8], argument: &[u8], budget: &mut Budget) -> Vec<u8> {
         let mut captures = Captures::default();
-        self.matches(value, argument, Some(&mut captures));
+        self.matches_within(value, argument, Some(&mut captures), budget);
         if let Some((0, found)) = captures.iter().next() {
             return found.to_vec();
         }
@@ -483,7 +496,11 @@ mod tests {
             ("validateByteRange", "32-126", "ab\tcd", "\t"),
         ] {
             let operator = compile(name, argument).expect(name);
-            let found = operator.evidence(value.as_bytes(), argument.as_bytes());
+            let found = operator.evidence(
+                value.as_bytes(),
+                argument.as_bytes(),
+                &mut Budget::default(),
+            );
             assert_eq!(found, expected.as_bytes(), "{name}");
         }
     }

@@ -7,16 +7,17 @@ use memchr::memmem;
 
 use super::text::Text;
 use super::{Kind, Operator};
+use crate::regex::Budget;
 
 /// Offset and length.
 type Place = (usize, usize);
 
 impl Operator {
     /// The places in a `value` that matched.
-    pub(crate) fn places(&self, value: &[u8], argument: &[u8]) -> Vec<Place> {
+    pub(crate) fn places(&self, value: &[u8], argument: &[u8], budget: &mut Budget) -> Vec<Place> {
         match &self.kind {
-            Kind::Rx(rx) => rx.places(value, argument, false),
-            Kind::RxGlobal(rx) => rx.places(value, argument, true),
+            Kind::Rx(rx) => rx.places(value, argument, false, budget),
+            Kind::RxGlobal(rx) => rx.places(value, argument, true, budget),
             Kind::Phrases(phrases) => phrases.place(value).into_iter().collect(),
             Kind::Text(text) => in_text(*text, value, argument).into_iter().collect(),
             Kind::ValidateByteRange(allowed) => {
@@ -65,7 +66,11 @@ mod tests {
 
     fn places(name: &str, argument: &str, value: &str) -> Vec<Place> {
         let operator = Operator::compile(name, argument, &mut |_| Err(String::new())).unwrap();
-        operator.places(value.as_bytes(), argument.as_bytes())
+        operator.places(
+            value.as_bytes(),
+            argument.as_bytes(),
+            &mut Budget::default(),
+        )
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::places::{PLACES, place};
 use super::{Captures, Prefilter, has_macro};
-use crate::regex::{Pattern, PatternCache};
+use crate::regex::{Budget, Pattern, PatternCache};
 
 #[derive(Debug)]
 pub(super) enum Rx {
@@ -39,11 +39,12 @@ impl Rx {
         value: &[u8],
         argument: &[u8],
         captures: Option<&mut Captures>,
+        budget: &mut Budget,
     ) -> bool {
         self.with_pattern(argument, |pattern| match captures {
-            None => pattern.is_match(value),
+            None => pattern.is_match_within(value, budget),
             Some(captures) => pattern
-                .captures_at(value, 0, |group, bytes| captures.set(group, bytes))
+                .captures_within(value, 0, budget, |group, bytes| captures.set(group, bytes))
                 .is_some(),
         })
     }
@@ -54,16 +55,17 @@ impl Rx {
         value: &[u8],
         argument: &[u8],
         captures: Option<&mut Captures>,
+        budget: &mut Budget,
     ) -> bool {
         let Some(captures) = captures else {
-            return self.matches(value, argument, None);
+            return self.matches(value, argument, None, budget);
         };
         self.with_pattern(argument, |pattern| {
             let (mut start, mut number) = (0, 0);
             // More groups than `Captures` holds would be dropped: stop looking.
             while number < Captures::MAX {
                 let first = number;
-                let found = pattern.captures_at(value, start, |group, bytes| {
+                let found = pattern.captures_within(value, start, budget, |group, bytes| {
                     captures.set(first + group, bytes);
                     number = first + group + 1;
                 });
@@ -78,12 +80,18 @@ impl Rx {
     }
 
     /// Where the groups of the match, or of all matches, lie in `value`.
-    pub(super) fn places(&self, value: &[u8], argument: &[u8], all: bool) -> Vec<(usize, usize)> {
+    pub(super) fn places(
+        &self,
+        value: &[u8],
+        argument: &[u8],
+        all: bool,
+        budget: &mut Budget,
+    ) -> Vec<(usize, usize)> {
         let mut places = Vec::new();
         self.with_pattern(argument, |pattern| {
             let mut start = 0;
-            while places.len() < PLACES {
-                let found = pattern.captures_at(value, start, |_, bytes| {
+            while places.len() < PLACES && !budget.is_spent() {
+                let found = pattern.captures_within(value, start, budget, |_, bytes| {
                     places.push(place(value, bytes));
                 });
                 let Some(found) = found.filter(|_| all) else {
@@ -127,13 +135,12 @@ impl Rx {
 mod tests {
     use super::*;
 
-    fn run(
-        step: fn(&Rx, &[u8], &[u8], Option<&mut Captures>) -> bool,
-        rx: &Rx,
-        value: &str,
-    ) -> Vec<(usize, String)> {
+    type Step = fn(&Rx, &[u8], &[u8], Option<&mut Captures>, &mut Budget) -> bool;
+
+    fn run(step: Step, rx: &Rx, value: &str) -> Vec<(usize, String)> {
         let mut captures = Captures::default();
-        assert!(step(rx, value.as_bytes(), b"", Some(&mut captures)));
+        let budget = &mut Budget::default();
+        assert!(step(rx, value.as_bytes(), b"", Some(&mut captures), budget));
         captures
             .iter()
             .map(|(group, bytes)| (group, String::from_utf8_lossy(bytes).into_owned()))
@@ -155,7 +162,8 @@ mod tests {
         let expected = ["a1", "a", "b2", "b"].map(str::to_owned);
         let found = run(Rx::matches_all, &rx, "a1 b2");
         assert!(found.into_iter().eq(expected.into_iter().enumerate()));
-        assert!(!rx.matches_all(b"1a", b"", Some(&mut Captures::default())));
+        let budget = &mut Budget::default();
+        assert!(!rx.matches_all(b"1a", b"", Some(&mut Captures::default()), budget));
     }
 
     #[test]
@@ -180,9 +188,10 @@ mod tests {
     fn a_pattern_with_a_macro_is_compiled_from_its_expansion() {
         let rx = Rx::compile("^%{tx.name}$").expect("valid");
         assert!(rx.takes_macro() && rx.prefilter().is_none());
-        assert!(rx.matches(b"value", b"^value$", None));
-        assert!(!rx.matches(b"other", b"^value$", None));
-        assert!(!rx.matches(b"(", b"(", None));
+        let budget = &mut Budget::default();
+        assert!(rx.matches(b"value", b"^value$", None, budget));
+        assert!(!rx.matches(b"other", b"^value$", None, budget));
+        assert!(!rx.matches(b"(", b"(", None, budget));
         assert!(!Rx::compile("%{2}").expect("valid").takes_macro());
     }
 }

@@ -6,7 +6,7 @@
 //! digits: such candidates have a budget, and a value that spends it counts as a match.
 
 use super::{Captures, Prefilter};
-use crate::regex::Pattern;
+use crate::regex::{Budget, Pattern};
 
 #[derive(Debug)]
 pub(super) struct Verify {
@@ -48,14 +48,19 @@ impl Verify {
         Self::compile(scheme, pattern.trim_start())
     }
 
-    pub(super) fn matches(&self, value: &[u8], captures: Option<&mut Captures>) -> bool {
+    pub(super) fn matches(
+        &self,
+        value: &[u8],
+        captures: Option<&mut Captures>,
+        steps: &mut Budget,
+    ) -> bool {
         let mut start = 0;
         let mut budget = value.len().saturating_mul(MAX_DIGITS);
-        while let Some(found) = self.pattern.find_at(value, start) {
+        while let Some(found) = self.pattern.find_within(value, start, steps) {
             let number = value.get(found.range()).unwrap_or_default();
             let left = budget.checked_sub(number.len());
             budget = left.unwrap_or(0);
-            if left.is_none() || self.scheme.accepts(number) {
+            if left.is_none() || steps.is_spent() || self.scheme.accepts(number) {
                 if let Some(captures) = captures {
                     captures.set(0, number);
                 }
@@ -189,7 +194,7 @@ mod tests {
 
     fn matches(scheme: Scheme, pattern: &str, value: &str) -> bool {
         let verify = Verify::compile(scheme, pattern).expect("valid");
-        verify.matches(value.as_bytes(), None)
+        verify.matches(value.as_bytes(), None, &mut Budget::default())
     }
 
     #[test]
@@ -226,7 +231,8 @@ mod tests {
     fn the_number_found_is_captured() {
         let verify = Verify::compile(Scheme::Cc, r"\d{16}").expect("valid");
         let mut captures = Captures::default();
-        assert!(verify.matches(b"pan=4111111111111111&x", Some(&mut captures)));
+        let steps = &mut Budget::default();
+        assert!(verify.matches(b"pan=4111111111111111&x", Some(&mut captures), steps));
         assert_eq!(captures.iter().next(), Some((0, &b"4111111111111111"[..])));
     }
 }

@@ -5,14 +5,16 @@
 //! - the *relaxed* pattern (look-around left out, a back-reference replaced by any text of the bytes its
 //!   group may hold) matches wherever the pattern itself does, in linear time. Only where it matches
 //!   is anything tried here;
-//! - every step of every try is counted. A value that uses up [`BUDGET`] counts as a match: whoever
+//! - every step of every try is counted. A value that uses up the [`Budget`] counts as a match: whoever
 //!   sends it must not thereby pass unseen, and a harmless value needs a few steps for each place
 //!   where the relaxed pattern matches. So this may only err towards a match.
 //!
 //! Semantics are PCRE's: leftmost, first alternative first, look-around is atomic, look-behind has a
 //! bounded length, a reference to a group that took no part fails.
 
+mod budget;
 mod program;
+mod starts;
 #[cfg(test)]
 mod tests;
 
@@ -20,13 +22,17 @@ use std::ops::Range;
 
 use regex_syntax::hir::{Hir, Look};
 
+pub(crate) use self::budget::Budget;
+use self::budget::Exhausted;
 use self::program::{Inst, Program};
+use self::starts::Starts;
 
 /// A pattern with constructs that need backtracking.
 #[derive(Debug)]
 pub(super) struct Backtracker {
     program: Program,
     relaxed: Hir,
+    starts: Starts,
 }
 
 /// How a try ended.
@@ -40,9 +46,6 @@ pub(super) enum Tried {
     Exhausted,
 }
 
-/// The budget is used up.
-struct Exhausted;
-
 impl Backtracker {
     /// Compiles a pattern that [`rewrite::marked`](super::rewrite::marked) has spelt out.
     ///
@@ -50,7 +53,11 @@ impl Backtracker {
     /// What cannot be matched even so.
     pub(super) fn new(hir: &Hir) -> Result<Self, String> {
         let (program, relaxed) = program::compile(hir)?;
-        Ok(Self { program, relaxed })
+        Ok(Self {
+            program,
+            relaxed,
+            starts: Starts::default(),
+        })
     }
 
     /// A pattern that matches wherever this one does, and needs no backtracking.
@@ -63,28 +70,47 @@ impl Backtracker {
         self.program.groups
     }
 
-    /// What tries to match in `value`, with a fresh budget.
-    pub(super) fn machine<'a>(&'a self, value: &'a [u8]) -> Machine<'a> {
+    /// The leftmost match from `start` on, which is where the first match of the relaxed pattern starts.
+    pub(super) fn search(&self, value: &[u8], start: usize, budget: &mut Budget) -> Tried {
+        let rest = value.len().saturating_sub(start);
+        if budget.take(rest / BYTES_A_STEP + SEARCH_COST).is_err() {
+            return Tried::Exhausted;
+        }
+        let mut machine = self.machine(value, budget);
+        let first = machine.try_at(start);
+        if first != Tried::Failed || rest == 0 {
+            return first;
+        }
+        let Some(starts) = self.starts.from(&self.relaxed, value, start + 1) else {
+            return Tried::Exhausted;
+        };
+        starts
+            .map(|start| machine.try_at(start))
+            .find(|tried| *tried != Tried::Failed)
+            .unwrap_or(Tried::Failed)
+    }
+
+    /// What tries to match in `value`.
+    fn machine<'a>(&'a self, value: &'a [u8], budget: &'a mut Budget) -> Machine<'a> {
         Machine {
             program: &self.program,
             value,
             slots: vec![None; self.program.slots],
             choices: Vec::new(),
-            budget: BUDGET,
+            budget,
         }
     }
 }
 
 /// All tries in one value.
 #[derive(Debug)]
-pub(super) struct Machine<'a> {
+struct Machine<'a> {
     program: &'a Program,
     value: &'a [u8],
     /// Where groups start and end, and where loops were entered.
     slots: Vec<Option<usize>>,
     choices: Vec<Choice>,
-    /// Steps that are left.
-    budget: u32,
+    budget: &'a mut Budget,
 }
 
 /// What to return to when a path fails.
@@ -97,28 +123,19 @@ enum Choice {
 }
 
 impl Machine<'_> {
-    /// Tries to match at `start` exactly, which the automaton of the relaxed pattern found after
-    /// reading `scanned` bytes.
-    pub(super) fn try_at(&mut self, start: usize, scanned: usize) -> Tried {
+    /// Tries to match at `start` exactly.
+    fn try_at(&mut self, start: usize) -> Tried {
         // A try that failed has undone what it set.
         self.choices.clear();
-        let tried = self.scanned(scanned).and_then(|()| self.run(0, start));
-        match tried {
+        match self.run(0, start) {
             Ok(Some(end)) => Tried::Matched(self.groups(start..end)),
             Ok(None) => Tried::Failed,
             Err(Exhausted) => Tried::Exhausted,
         }
     }
 
-    fn scanned(&mut self, bytes: usize) -> Result<(), Exhausted> {
-        self.take(bytes / 8)?;
-        self.take(SEARCH_COST)
-    }
-
     fn take(&mut self, steps: usize) -> Result<(), Exhausted> {
-        let steps = u32::try_from(steps).map_err(|_| Exhausted)?;
-        self.budget = self.budget.checked_sub(steps).ok_or(Exhausted)?;
-        Ok(())
+        self.budget.take(steps)
     }
 
     /// Runs from instruction `at` until a match, whose end is returned, or until no path is left.
@@ -253,7 +270,7 @@ impl Machine<'_> {
             }
         });
         let length = text.len();
-        self.take(length / 8)?;
+        self.take(length / BYTES_A_STEP)?;
         Ok(same.then_some(position + length))
     }
 
@@ -330,12 +347,11 @@ fn holds(look: Look, value: &[u8], position: usize) -> bool {
     }
 }
 
-/// Steps for one value. At some nanoseconds each that is below 50 ms, whatever the pattern and value;
-/// and enough for a megabyte of ordinary text with a place to try in every line.
-const BUDGET: u32 = 4_000_000;
-
-/// What a search with the automaton costs beside the bytes it reads, in steps.
+/// What a search costs beside the bytes it reads, in steps.
 const SEARCH_COST: usize = 30;
+
+/// Bytes the automata read in the time of a step.
+const BYTES_A_STEP: usize = 8;
 
 /// Bounds the memory of a try.
 const MAX_CHOICES: usize = 1 << 18;

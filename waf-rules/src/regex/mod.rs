@@ -28,6 +28,7 @@ use regex_automata::util::prefilter::Prefilter;
 use regex_automata::{Input, Match, MatchKind};
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
+pub(crate) use self::backtrack::Budget;
 use self::backtrack::{Backtracker, Tried};
 pub(crate) use self::family::Family;
 pub(crate) use self::literals::Requirements;
@@ -114,9 +115,14 @@ impl Pattern {
 
     /// True if the pattern matches somewhere in `value`.
     pub(crate) fn is_match(&self, value: &[u8]) -> bool {
+        self.is_match_within(value, &mut Budget::default())
+    }
+
+    /// As [`Pattern::is_match`], at the expense of `budget`.
+    pub(crate) fn is_match_within(&self, value: &[u8], budget: &mut Budget) -> bool {
         let exact = self.may_match_after_last_line && value.ends_with(b"\n");
         if exact || self.backtracks() {
-            return self.find_at(value, 0).is_some();
+            return self.find_within(value, 0, budget).is_some();
         }
         self.automaton()
             .is_none_or(|automaton| automaton.is_match(value))
@@ -124,8 +130,18 @@ impl Pattern {
 
     /// The leftmost match that starts at `start` or later.
     pub(crate) fn find_at(&self, value: &[u8], start: usize) -> Option<Match> {
+        self.find_within(value, start, &mut Budget::default())
+    }
+
+    /// As [`Pattern::find_at`], at the expense of `budget`.
+    pub(crate) fn find_within(
+        &self,
+        value: &[u8],
+        start: usize,
+        budget: &mut Budget,
+    ) -> Option<Match> {
         if let Some(backtracker) = &self.backtracker {
-            return self.backtrack_from(backtracker, value, start, |_, _| {});
+            return self.backtrack_from(backtracker, value, start, budget, |_, _| {});
         }
         self.relaxed_at(value, start)
     }
@@ -146,10 +162,21 @@ impl Pattern {
         &self,
         value: &[u8],
         start: usize,
+        on_group: impl FnMut(usize, &[u8]),
+    ) -> Option<Match> {
+        self.captures_within(value, start, &mut Budget::default(), on_group)
+    }
+
+    /// As [`Pattern::captures_at`], at the expense of `budget`.
+    pub(crate) fn captures_within(
+        &self,
+        value: &[u8],
+        start: usize,
+        budget: &mut Budget,
         mut on_group: impl FnMut(usize, &[u8]),
     ) -> Option<Match> {
         if let Some(backtracker) = &self.backtracker {
-            return self.backtrack_from(backtracker, value, start, on_group);
+            return self.backtrack_from(backtracker, value, start, budget, on_group);
         }
         let (input, Some(automaton)) = (input_from(value, start)?, self.automaton()) else {
             return self.find_at(value, start);
@@ -175,26 +202,23 @@ impl Pattern {
         &self,
         backtracker: &Backtracker,
         value: &[u8],
-        mut start: usize,
+        start: usize,
+        budget: &mut Budget,
         mut on_group: impl FnMut(usize, &[u8]),
     ) -> Option<Match> {
-        let mut machine = backtracker.machine(value);
-        loop {
-            let place = self.relaxed_at(value, start)?;
-            match machine.try_at(place.start(), place.end() - start) {
-                Tried::Failed => start = place.start() + 1,
-                Tried::Exhausted => return Some(Match::must(0, start..value.len())),
-                Tried::Matched(groups) => {
-                    for (number, range) in groups.iter().enumerate() {
-                        if let Some(bytes) = range.clone().and_then(|range| value.get(range)) {
-                            on_group(number, bytes);
-                        }
-                    }
-                    let whole = groups.into_iter().next().flatten()?;
-                    return Some(Match::must(0, whole));
-                }
+        let place = self.relaxed_at(value, start)?;
+        let groups = match backtracker.search(value, place.start(), budget) {
+            Tried::Failed => return None,
+            Tried::Exhausted => return Some(Match::must(0, start..value.len())),
+            Tried::Matched(groups) => groups,
+        };
+        for (number, range) in groups.iter().enumerate() {
+            if let Some(bytes) = range.clone().and_then(|range| value.get(range)) {
+                on_group(number, bytes);
             }
         }
+        let whole = groups.into_iter().next().flatten()?;
+        Some(Match::must(0, whole))
     }
 
     fn is_phantom(&self, value: &[u8], found: std::ops::Range<usize>) -> bool {

@@ -1,11 +1,11 @@
 //! PCRE's meaning of look-around and references; the machine against the automaton where both can
 //! match; values made to use up the budget.
 
-use std::time::Instant;
+use regex_automata::{Anchored, Input};
 
 use super::super::tests::{TRICKY, values};
 use super::super::{Pattern, parse, rewrite};
-use super::{BUDGET, Backtracker, Tried};
+use super::{Backtracker, Budget, Starts, Tried};
 
 fn found(pattern: &str, value: &str) -> Option<String> {
     let pattern = Pattern::new(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
@@ -90,11 +90,62 @@ fn asked(text: &str, value: &[u8]) -> (bool, u32) {
     let marked = rewrite::marked(text).expect("a pattern");
     let backtracker = Backtracker::new(&parse(&marked, false).expect("a pattern"));
     let backtracker = backtracker.expect("a program");
-    let mut machine = backtracker.machine(value);
-    let tried = (0..=value.len()).map(|start| machine.try_at(start, 0));
-    let found = tried.into_iter().find(|tried| *tried != Tried::Failed);
+    let mut budget = Budget::default();
+    let found = (0..=value.len())
+        .map(|start| backtracker.machine(value, &mut budget).try_at(start))
+        .find(|tried| *tried != Tried::Failed);
     assert_ne!(found, Some(Tried::Exhausted), "{text}");
-    (found.is_some(), BUDGET - machine.budget)
+    (found.is_some(), budget.spent())
+}
+
+#[test]
+fn the_values_of_a_transaction_share_one_budget() {
+    let pattern = Pattern::new(r"(\w+)\s+\1\b").expect("a pattern");
+    let mut budget = Budget::default();
+    for number in 0..125 {
+        let words = format!("the number {number} of some words, each of them once. ").repeat(20);
+        assert!(!pattern.is_match_within(words.as_bytes(), &mut budget));
+    }
+    assert!(!budget.is_spent(), "{} steps", budget.spent());
+    let costly = format!("{} b", "a".repeat(1000));
+    let matched = (0..125).map(|_| pattern.is_match_within(costly.as_bytes(), &mut budget));
+    let matched = matched.filter(|matched| *matched).count();
+    assert!(budget.is_spent() && matched > 100, "{matched}");
+    assert!(pattern.is_match_within(b"no more of it", &mut budget));
+    assert!(!pattern.is_match_within(b"nothing-here", &mut budget));
+}
+
+#[test]
+fn a_short_match_does_not_make_every_place_read_to_the_end() {
+    let steps = |count: usize| {
+        let mut budget = Budget::default();
+        let value = format!("{}b", "ab".repeat(count));
+        let pattern = Pattern::new("a(?!b)(?:.*!)?").expect("a pattern");
+        assert!(!pattern.is_match_within(value.as_bytes(), &mut budget));
+        budget.spent()
+    };
+    assert!(steps(20_000) < 2 * steps(10_000) + 100);
+}
+
+#[test]
+fn the_pass_from_the_end_finds_every_start() {
+    for text in TRICKY {
+        let pattern = Pattern::new(text).expect("a pattern");
+        let hir = parse(&pattern.rewritten, false).expect("a pattern");
+        let automaton = pattern.automaton().expect("an automaton");
+        let starts = Starts::default();
+        for (value, from) in values().take(300).zip([0, 1, 2].into_iter().cycle()) {
+            let from = from.min(value.len());
+            let starts_at = |start: &usize| {
+                let input = Input::new(&value).range(*start..).anchored(Anchored::Yes);
+                automaton.is_match(input)
+            };
+            let expected: Vec<_> = (from..=value.len()).filter(starts_at).collect();
+            let got = starts.from(&hir, &value, from).map(Iterator::collect);
+            let got: Vec<_> = got.unwrap_or_default();
+            assert_eq!(got, expected, "{text} on {}", value.escape_ascii());
+        }
+    }
 }
 
 #[test]
@@ -148,7 +199,8 @@ fn the_machine_agrees_with_the_automaton_where_both_can_match() {
                 expected.push((group, bytes.to_vec()));
             });
             let tried = (0..=value.len()).find_map(|start| {
-                match backtracker.machine(&value).try_at(start, 0) {
+                let mut budget = Budget::default();
+                match backtracker.machine(&value, &mut budget).try_at(start) {
                     Tried::Matched(groups) => Some(groups),
                     Tried::Failed => None,
                     Tried::Exhausted => panic!("{text} is cheap"),
@@ -171,12 +223,17 @@ const LIKE_CRS3: [&str; 3] = [
 ];
 
 #[test]
-fn no_value_of_a_megabyte_takes_long() {
+fn no_value_of_a_megabyte_takes_more_than_the_budget() {
     let classical = [
         r"(a+)+(?!b)$",
         r"(\w+\s?)*(?!x)=\1",
         r"(.*)(.*)(.*)\1\2\3!",
         r"(?:a|a)*(?!a)b",
+        r"a(?!a)(?:.*!)?",
+        r"(?:(?=(b))|a)*\1",
+        r"(?:(?=[a-z])\w)+!",
+        r"(\w+)\s+\1\b",
+        r"(.{1,1000})\1x(?!y)",
     ];
     let pieces = [
         "a", " ", "'", "a ", "a=b ", "a<", "=", "<", "(", "<?xml ", "&amp;", "1=2 or ", "a!", "\n",
@@ -186,15 +243,25 @@ fn no_value_of_a_megabyte_takes_long() {
         let pattern = Pattern::new(text).expect("a pattern");
         for piece in pieces {
             let value = piece.repeat((1 << 20) / piece.len());
-            let started = Instant::now();
-            let matched = pattern.is_match(value.as_bytes());
-            let spent = started.elapsed();
-            // Fifty times what it takes on an idle machine: what is guarded against takes minutes.
-            assert!(
-                spent.as_secs() < 2,
-                "{text} on {piece:?}: {spent:?}, {matched}"
-            );
+            // A step that were not counted would show as a test that takes minutes.
+            let mut budget = Budget::default();
+            let matched = pattern.is_match_within(value.as_bytes(), &mut budget);
+            assert!(matched || !budget.is_spent(), "{text} on {piece:?}");
         }
+    }
+}
+
+#[test]
+fn a_look_around_costs_what_it_tried_and_not_what_was_tried_before_it() {
+    let pattern = Pattern::new("^(?:a(?=a))+(?!a)c").expect("a pattern");
+    // Each `a` leaves a choice behind, and a look-around follows it.
+    for size in [1_000, 10_000] {
+        let mut budget = Budget::default();
+        let value = format!("{}c", "a".repeat(size));
+        let matched = pattern.is_match_within(value.as_bytes(), &mut budget);
+        let steps = 4 * size..40 * size;
+        let spent = budget.spent() as usize;
+        assert!(!matched && steps.contains(&spent), "{size}: {spent}");
     }
 }
 
