@@ -1,11 +1,12 @@
-//! The request body as an entry shows it: hidden values hidden, cut, on one line.
+//! The bodies as an entry shows them: hidden values hidden, cut, on one line.
 //!
 //! Form bodies, JSON and multipart are taken apart by their bytes, not by a parser: also a body that
 //! is cut or malformed loses the values of hidden names. Any other body in which a hidden name stands
 //! is left out whole.
 
+use super::escape::cut;
 use super::redact::{Hide, MARKER};
-use super::trail::Trail;
+use super::trail::{BODY, Trail};
 use crate::engine::{Processor, State};
 use crate::variables::Variable;
 
@@ -35,7 +36,7 @@ pub(super) fn without_files(state: &State, trail: &Trail, hide: &Hide<'_>) -> Ve
     let mut out = Vec::new();
     for (_, value) in state.values.of(Variable::ArgsPost) {
         let (name, value) = (state.arena.get(value.name), state.arena.get(value.value));
-        if out.len() > super::trail::BODY {
+        if out.len() > BODY {
             break;
         }
         if !out.is_empty() {
@@ -50,6 +51,32 @@ pub(super) fn without_files(state: &State, trail: &Trail, hide: &Hide<'_>) -> Ve
         }
     }
     out
+}
+
+/// The response body for part E, and the note about the rest.
+pub(super) fn response(state: &State, hide: &Hide<'_>) -> (Vec<u8>, String) {
+    let body = state.values.of(Variable::ResponseBody).next();
+    let body = body.map_or(&b""[..], |(_, value)| state.arena.get(value.value));
+    let start = body.get(..BODY).unwrap_or(body);
+    let shown = hide
+        .scrubbed(&without_members(state, start, hide))
+        .into_owned();
+    let (shown, _) = cut(&shown, BODY);
+    let rest = match body.len() - start.len() {
+        0 => String::new(),
+        omitted => format!(" ({omitted} characters omitted)"),
+    };
+    (shown.to_vec(), rest)
+}
+
+/// The start of a response body without the values of hidden members, whatever its type says: pages
+/// hold JSON, too. XML in which a hidden name stands is left out whole.
+pub(super) fn without_members(state: &State, body: &[u8], hide: &Hide<'_>) -> Vec<u8> {
+    match state.response_processor {
+        Some(Processor::Xml) if hide.may_hold_argument(body) => MARKER.to_vec(),
+        Some(Processor::Xml) => body.to_vec(),
+        _ => json(body, hide),
+    }
 }
 
 /// Part J: one line a file, `index,size,"name","field"`, and the sum of the sizes.

@@ -7,9 +7,8 @@ use std::io::Write;
 
 use super::body;
 use super::entry::Page;
-use super::escape::{cut, json, json_text};
+use super::escape::{json, json_text};
 use super::line::Message;
-use super::trail::BODY;
 use crate::engine::EngineMode;
 use crate::variables::Variable;
 
@@ -63,9 +62,8 @@ fn response(page: &Page<'_>, out: &mut Vec<u8>) {
     let parts = page.trail.parts;
     out.extend_from_slice(b",\"response\":{");
     if parts.has(b'E') {
-        let body = page.hide.scrubbed(page.value(Variable::ResponseBody));
-        let (kept, rest) = cut(&body, BODY);
-        text(out, "body", &[kept, rest.as_bytes()].concat());
+        let (body, rest) = body::response(page.state, &page.hide);
+        text(out, "body", &[body.as_slice(), rest.as_bytes()].concat());
         out.push(b',');
     }
     let _ = write!(out, "\"http_code\":{}", page.status());

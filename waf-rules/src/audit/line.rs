@@ -143,10 +143,12 @@ impl<'a> Message<'a> {
             out.extend_from_slice(MARKER);
         } else {
             // As it came: `data` shows what the rule made of it.
-            let value = page.hide.scrubbed(page.state.arena.get(told.hit.raw));
-            let (value, rest) = cut(&value, VALUE);
-            quoted(&mut out, value);
-            out.extend_from_slice(rest.as_bytes());
+            let value = page.state.arena.get(told.hit.raw);
+            let (value, omitted) = page.hide.excerpt(value, VALUE);
+            quoted(&mut out, &value);
+            if omitted > 0 {
+                out.extend_from_slice(format!(" ({omitted} characters omitted)").as_bytes());
+            }
         }
         out.extend_from_slice(b"' )");
         out

@@ -4,8 +4,7 @@ use std::io::Write;
 
 use super::body;
 use super::entry::Page;
-use super::escape::{cut, plain, quoted};
-use super::trail::BODY;
+use super::escape::{plain, quoted};
 use crate::variables::Variable;
 
 /// Appends the entry, with its last line end.
@@ -111,9 +110,8 @@ fn header(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 }
 
 fn response_body(page: &Page<'_>, out: &mut Vec<u8>) {
-    let body = page.hide.scrubbed(page.value(Variable::ResponseBody));
-    let (body, rest) = cut(&body, BODY);
-    plain(out, body);
+    let (body, rest) = body::response(page.state, &page.hide);
+    plain(out, &body);
     line(out, rest.as_bytes());
 }
 

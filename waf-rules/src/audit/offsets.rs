@@ -3,17 +3,17 @@
 //! For each value that matched: `o` places of the operator in the transformed value, `v` place of the
 //! variable in the request (the head's lines ending in one byte each, as libmodsecurity counts), `t:`
 //! the transformations. What has no place of its own (`TX`, JSON members, counts) has no `v`. Worked
-//! out when a logged rule has matched, from the values and the body that were kept.
+//! out when a logged rule has matched, from the values and the start of the body that was kept: what
+//! lies beyond it has no place.
 
 use std::fmt::Write;
 
 use super::Trail;
+use super::layout::{Layout, Part, Place};
+use super::trail::BODY;
 use crate::engine::{Hit, Processor, Rule, RuleSet, State, Text};
 use crate::regex::Budget;
 use crate::variables::Variable;
-
-/// Offset and length.
-type Place = (usize, usize);
 
 /// The reference of a match of `rule` on `hits`, each with the number of its link.
 pub(super) fn reference(
@@ -35,7 +35,7 @@ pub(super) fn reference(
             break;
         }
         if !check.negated && check.template.is_none() {
-            let value = state.arena.get(hit.value);
+            let value = start(state.arena.get(hit.value));
             let places = check
                 .operator
                 .places(value, check.argument.as_bytes(), &mut budget);
@@ -60,6 +60,11 @@ pub(super) fn reference(
     out
 }
 
+/// As much of a text as is walked for each hit.
+fn start(text: &[u8]) -> &[u8] {
+    text.get(..BODY).unwrap_or(text)
+}
+
 fn write(out: &mut String, letter: char, places: &[Place]) {
     for (offset, length) in places.iter().take(PLACES) {
         let _ = write!(out, "{letter}{offset},{length}");
@@ -69,7 +74,10 @@ fn write(out: &mut String, letter: char, places: &[Place]) {
 /// The request, to be measured.
 struct Request<'a> {
     state: &'a State,
+    layout: &'a Layout,
     body: &'a [u8],
+    /// How long the whole body was.
+    body_length: usize,
     separator: u8,
 }
 
@@ -77,12 +85,14 @@ impl<'a> Request<'a> {
     fn new(rules: &RuleSet, state: &'a State, trail: &'a Trail) -> Self {
         let mut request = Self {
             state,
+            layout: &trail.layout,
             body: &trail.body,
+            body_length: trail.body_length,
             separator: rules.settings.argument_separator,
         };
         if request.body.is_empty() {
             // No part shows the body, but the rules keep that of a form.
-            request.body = request.first(Variable::RequestBody);
+            request.body = start(request.first(Variable::RequestBody));
         }
         request
     }
@@ -109,7 +119,7 @@ impl<'a> Request<'a> {
                 vec![(target + start, path.len() - start)]
             }
             Variable::QueryString => self.query().into_iter().collect(),
-            Variable::RequestBodyLength => vec![(self.body_or_answer(), self.body.len())],
+            Variable::RequestBodyLength => vec![(self.body_or_answer(), self.body_length)],
             Variable::RequestBody | Variable::ResponseBody | Variable::ResponseHeaders => {
                 vec![(self.body_or_answer(), length)]
             }
@@ -262,20 +272,20 @@ impl<'a> Request<'a> {
         };
         if let Some(index) = self.index(Variable::ArgsGet, wanted) {
             let (start, _) = self.query()?;
-            let pair = self.pair(self.first(Variable::QueryString), index)?;
+            let pair = self.query_pairs().get(index)?;
             let offset = if names { pair.0 } else { pair.1 };
             return Some((start + offset, hit.raw.len()));
         }
         let index = self.index(Variable::ArgsPost, wanted)?;
         match self.state.processor {
             Some(Processor::UrlEncoded) => {
-                let pair = self.pair(self.body, index)?;
+                let pair = self.layout.body(self.body, self.separator).get(index)?;
                 let offset = if names { pair.0 } else { pair.1 };
                 Some((self.head() + offset, hit.raw.len()))
             }
             Some(Processor::Multipart) => {
-                let parts = parts(self.body);
-                let part = parts.iter().filter(|part| part.file.is_none()).nth(index)?;
+                let mut fields = self.parts().iter().filter(|part| part.file.is_none());
+                let part = fields.nth(index)?;
                 let (offset, length) = if names { part.name } else { part.content };
                 Some((self.head() + offset, length))
             }
@@ -283,17 +293,13 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Where name and value of pair `index` begin.
-    fn pair(&self, text: &[u8], index: usize) -> Option<Place> {
-        let mut at = 0;
-        for (number, piece) in text.split(|byte| *byte == self.separator).enumerate() {
-            if number == index {
-                let equals = piece.iter().position(|byte| *byte == b'=');
-                return Some((at, at + equals.map_or(piece.len(), |equals| equals + 1)));
-            }
-            at += piece.len() + 1;
-        }
-        None
+    fn query_pairs(&self) -> &'a [Place] {
+        let query = self.first(Variable::QueryString);
+        self.layout.query(query, self.separator)
+    }
+
+    fn parts(&self) -> &'a [Part] {
+        self.layout.parts(self.body)
     }
 
     /// Every name and every value, as the size of all was summed up.
@@ -301,24 +307,20 @@ impl<'a> Request<'a> {
         let Some((start, _)) = self.query() else {
             return Vec::new();
         };
-        let query = self.first(Variable::QueryString);
-        let arguments = self.texts(Variable::ArgsGet).enumerate();
+        let arguments = self.texts(Variable::ArgsGet).zip(self.query_pairs());
         arguments
-            .filter_map(|(index, (name, value))| {
-                let (name_at, value_at) = self.pair(query, index)?;
-                Some([
+            .flat_map(|((name, value), (name_at, value_at))| {
+                [
                     (start + name_at, name.len()),
                     (start + value_at, value.len()),
-                ])
+                ]
             })
-            .flatten()
             .collect()
     }
 
     fn all_files(&self) -> Vec<Place> {
         let head = self.head();
-        let parts = parts(self.body).into_iter();
-        let files = parts.filter(|part| part.file.is_some());
+        let files = self.parts().iter().filter(|part| part.file.is_some());
         files
             .map(|part| (head + part.content.0, part.content.1))
             .collect()
@@ -327,9 +329,9 @@ impl<'a> Request<'a> {
     /// The place of a part's word that reads like the hit.
     fn part(&self, hit: &Hit, place: impl Fn(&Part) -> Option<Place>) -> Option<Place> {
         let wanted = self.state.arena.get(hit.raw);
-        let places = parts(self.body).into_iter();
+        let places = self.parts().iter();
         let (at, length) = places
-            .filter_map(|part| place(&part))
+            .filter_map(place)
             .find(|(at, length)| self.body.get(*at..at + length) == Some(wanted))?;
         Some((self.head() + at, length))
     }
@@ -340,83 +342,10 @@ impl<'a> Request<'a> {
             .values
             .of(hit.variable)
             .position(|(_, value)| value.value == hit.raw && value.name == hit.name)?;
-        let parts = parts(self.body);
-        let part = parts.iter().filter(|part| part.file.is_some()).nth(index)?;
+        let mut files = self.parts().iter().filter(|part| part.file.is_some());
+        let part = files.nth(index)?;
         let (offset, length) = place(part)?;
         Some((self.head() + offset, length))
-    }
-}
-
-/// A part of a multipart body.
-struct Part {
-    name: Place,
-    file: Option<Place>,
-    content: Place,
-}
-
-/// The parts of a multipart body, by its lines; it was found to be one before.
-fn parts(body: &[u8]) -> Vec<Part> {
-    let boundary = body.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let boundary = boundary.trim_ascii_end();
-    let mut parts: Vec<Part> = Vec::new();
-    let (mut at, mut in_head) = (0, false);
-    for line in body.split_inclusive(|byte| *byte == b'\n') {
-        let start = at;
-        at += line.len();
-        let text = line.trim_ascii_end();
-        if !boundary.is_empty() && text.starts_with(boundary) {
-            close(&mut parts, body, start);
-            if parts.len() >= PARTS {
-                break;
-            }
-            in_head = true;
-            parts.push(Part {
-                name: (0, 0),
-                file: None,
-                content: (at, 0),
-            });
-            continue;
-        }
-        let Some(part) = parts.last_mut().filter(|_| in_head) else {
-            continue;
-        };
-        if text.is_empty() {
-            in_head = false;
-            part.content = (at, 0);
-        } else if text
-            .get(..20)
-            .is_some_and(|name| name.eq_ignore_ascii_case(b"content-disposition:"))
-        {
-            part.name = parameter(text, b" name=").map_or((0, 0), |(at, n)| (start + at, n));
-            part.file = parameter(text, b" filename=").map(|(at, n)| (start + at, n));
-        }
-    }
-    close(&mut parts, body, body.len());
-    parts
-}
-
-/// Ends the content of the last part before the line break at `end`.
-fn close(parts: &mut [Part], body: &[u8], end: usize) {
-    if let Some(part) = parts.last_mut().filter(|part| part.content.1 == 0) {
-        let content = body.get(part.content.0..end).unwrap_or_default();
-        let content = content.strip_suffix(b"\n").unwrap_or(content);
-        part.content.1 = content.strip_suffix(b"\r").unwrap_or(content).len();
-    }
-}
-
-/// The place of a quoted parameter's value in a header line.
-fn parameter(line: &[u8], name: &[u8]) -> Option<Place> {
-    let at = memchr::memmem::find(line, name)? + name.len();
-    let rest = line.get(at..)?;
-    match rest.strip_prefix(b"\"") {
-        Some(quoted) => {
-            let length = quoted.iter().position(|byte| *byte == b'"');
-            Some((at + 1, length.unwrap_or(quoted.len())))
-        }
-        None => {
-            let length = rest.iter().position(|byte| matches!(byte, b';' | b' '));
-            Some((at, length.unwrap_or(rest.len())))
-        }
     }
 }
 
@@ -424,5 +353,3 @@ fn parameter(line: &[u8], name: &[u8]) -> Option<Place> {
 const REFERENCE: usize = 2 << 10;
 /// Most places of one operator or variable.
 const PLACES: usize = 32;
-/// Most parts of a body that are looked at.
-const PARTS: usize = 256;

@@ -1,7 +1,10 @@
 //! Whole entries: their form, when they are written, what cannot be forged, what is hidden.
 
+mod below;
+mod cost;
 mod hidden;
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,6 +13,16 @@ use serde_json::Value;
 
 use super::*;
 use crate::{Loader, Origin, RequestLine, RuleSet, Transaction};
+
+thread_local! {
+    /// Bytes that were walked.
+    pub(super) static WALKED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How many bytes were walked since it was asked last.
+fn walked() -> usize {
+    WALKED.take()
+}
 
 /// Directives every log needs, in the order they are usually written.
 const LOG: &str = "SecAuditEngine RelevantOnly\nSecAuditLogRelevantStatus \"^(?:5|4(?!04))\"\n\

@@ -3,6 +3,7 @@
 //! Texts are expanded at the match, for `TX` changes afterwards; names and values stay in the arena.
 //! Bounded in lines and bytes: what does not fit is counted.
 
+use super::layout::Layout;
 use super::offsets;
 use super::settings::{AuditEngine, AuditSettings, Parts, PartsChange};
 use crate::engine::{Disruptive, EngineMode, Hit, Rule, RuleSet, State, Template};
@@ -16,6 +17,7 @@ pub(crate) struct Trail {
     pub(super) body: Vec<u8>,
     /// How long the whole of it was.
     pub(super) body_length: usize,
+    pub(super) layout: Layout,
     pub(super) lines: Vec<Line>,
     pub(super) omitted: usize,
     /// What rules asked to hide.
@@ -76,6 +78,7 @@ impl Trail {
             parts: settings.parts,
             body: Vec::new(),
             body_length: 0,
+            layout: Layout::default(),
             lines: Vec::new(),
             omitted: 0,
             hidden: Vec::new(),
@@ -101,6 +104,7 @@ impl Trail {
     /// Keeps the start of the request body, if a part shows it.
     pub(crate) fn keep_body(&mut self, body: &[u8]) {
         self.body_length = body.len();
+        self.layout.forget_body();
         if self.parts.has(b'C') || self.parts.has(b'I') {
             let kept = body.get(..BODY).unwrap_or(body);
             self.body = kept.to_vec();

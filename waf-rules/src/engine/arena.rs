@@ -7,7 +7,7 @@
 const LIMIT: usize = 512 << 20;
 
 /// A range of an [`Arena`]; the default is the empty text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Text {
     start: u32,
     len: u32,
