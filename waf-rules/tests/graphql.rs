@@ -194,3 +194,19 @@ fn counts_and_names_are_variables() {
         .collect();
     assert_eq!(matched, (10..=20).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_batch_has_one_bound_for_all_its_documents() {
+    let text = format!(
+        "SecRuleEngine On\nSecRequestBodyAccess On\n{OPT_IN}\n\
+        SecRule REQBODY_ERROR_MSG \"@contains too many GraphQL\" \"id:98,phase:2,deny\""
+    );
+    let rules = Arc::new(Loader::new().text("test", &text).load().unwrap().rules);
+    let batch = |documents: usize, fields: usize| {
+        let document = format!(r#"{{"query":"{{{}}}"}}"#, "a ".repeat(fields));
+        let body = format!("[{}]", vec![document; documents].join(","));
+        refused(&rules, "POST", "/graphql", "application/json", &body)
+    };
+    assert!(batch(100, 900));
+    assert!(!batch(10, 900));
+}

@@ -27,8 +27,8 @@ use lexer::{Lexer, Token};
 pub(crate) struct Limits {
     /// Selection sets, lists and objects inside each other.
     pub(crate) depth: usize,
-    /// Fields written in the document.
-    pub(crate) fields: usize,
+    /// Operations, fragments, spreads and fields written, all together.
+    pub(crate) nodes: usize,
     /// Arguments handed out: `SecArgumentsLimit`. One more is an error.
     pub(crate) arguments: usize,
     /// Bytes of all names together, as for JSON.
@@ -39,7 +39,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             depth: 128,
-            fields: 10_000,
+            nodes: 10_000,
             arguments: 1000,
             name_bytes: 4 << 20,
         }
@@ -57,6 +57,8 @@ pub(crate) struct Document {
     pub(crate) cost: Cost,
     /// How many arguments were handed out.
     pub(crate) arguments: usize,
+    /// How many operations, fragments, spreads and fields were read.
+    pub(crate) nodes: usize,
     /// The first thing that is not GraphQL, or a limit.
     pub(crate) error: Option<BodyError>,
 }
@@ -166,7 +168,7 @@ impl<'a> Parser<'a, '_, '_> {
     fn definition(&mut self) -> Step {
         let root = self.path.len();
         match self.token {
-            Token::Mark(b'{') => self.operation("query", self.start..self.start),
+            Token::Mark(b'{') => self.operation("query", self.start..self.start)?,
             Token::Name(b"query") => self.named_operation("query")?,
             Token::Name(b"mutation") => self.named_operation("mutation")?,
             Token::Name(b"subscription") => self.named_operation("subscription")?,
@@ -185,9 +187,20 @@ impl<'a> Parser<'a, '_, '_> {
         Ok(())
     }
 
-    fn operation(&mut self, kind: &'static str, name: Range<usize>) {
+    fn operation(&mut self, kind: &'static str, name: Range<usize>) -> Step {
+        self.node("too many GraphQL operations")?;
         self.document.operations.push((kind, name));
         self.parts.push(Part::default());
+        Ok(())
+    }
+
+    /// Counts one more of what is written in the document.
+    fn node(&mut self, too_many: &'static str) -> Step {
+        if self.document.nodes >= self.limits.nodes {
+            return Err(BodyError::limit(self.start, too_many));
+        }
+        self.document.nodes += 1;
+        Ok(())
     }
 
     fn named_operation(&mut self, kind: &'static str) -> Step {
@@ -197,7 +210,7 @@ impl<'a> Parser<'a, '_, '_> {
             name.end += text.len();
             self.advance()?;
         }
-        self.operation(kind, name);
+        self.operation(kind, name)?;
         if self.token == Token::Mark(b'(') {
             self.advance()?;
             while self.token != Token::Mark(b')') {
@@ -232,7 +245,7 @@ impl<'a> Parser<'a, '_, '_> {
         while self.token == Token::Mark(b'[') {
             open += 1;
             if open > self.limits.depth {
-                return Err(self.wrong("GraphQL is too deep"));
+                return Err(BodyError::limit(self.start, "GraphQL is too deep"));
             }
             self.advance()?;
         }
@@ -256,6 +269,7 @@ impl<'a> Parser<'a, '_, '_> {
         if name == b"on" || self.token != Token::Name(b"on") {
             return Err(self.not_one_of(&["on"], "GraphQL fragment without `on`"));
         }
+        self.node("too many GraphQL fragments")?;
         self.parts.push(Part {
             fragment: Some(start..start + name.len()),
             ..Part::default()
@@ -288,7 +302,7 @@ impl<'a> Parser<'a, '_, '_> {
             };
             if let Some(depth) = inner {
                 if open.len() >= self.limits.depth {
-                    return Err(self.wrong("GraphQL is too deep"));
+                    return Err(BodyError::limit(self.start, "GraphQL is too deep"));
                 }
                 open.push(Selections {
                     name: self.path.len(),
@@ -310,9 +324,7 @@ impl<'a> Parser<'a, '_, '_> {
             at = self.start;
             name = self.name("GraphQL alias without a field")?;
         }
-        if self.document.field_names.len() >= self.limits.fields {
-            return Err(self.wrong("too many GraphQL fields"));
-        }
+        self.node("too many GraphQL fields")?;
         self.document.field_names.push(at..at + name.len());
         if let Some(part) = self.parts.last_mut() {
             part.own.fields += 1;
@@ -335,6 +347,7 @@ impl<'a> Parser<'a, '_, '_> {
                 self.name("GraphQL fragment has no type")?;
             }
             Token::Name(name) => {
+                self.node("too many GraphQL spreads")?;
                 let spread = (self.start..self.start + name.len(), depth);
                 if let Some(part) = self.parts.last_mut() {
                     part.spreads.push(spread);
@@ -453,7 +466,7 @@ impl<'a> Parser<'a, '_, '_> {
             }
         };
         if open >= self.limits.depth {
-            return Err(BodyError::new(self.start, "GraphQL is too deep"));
+            return Err(BodyError::limit(self.start, "GraphQL is too deep"));
         }
         self.advance()?;
         Ok(Some(list))
@@ -487,7 +500,7 @@ impl<'a> Parser<'a, '_, '_> {
             return Ok(());
         };
         // A limit is an error even where the body was cut.
-        Err(BodyError::new(self.start, reason))
+        Err(BodyError::limit(self.start, reason))
     }
 
     /// Takes the next token; comments are handed out on the way.

@@ -248,7 +248,7 @@ impl<'a, 's, 'f> Parser<'a, 's, 'f> {
 
     fn enter(&mut self, array: bool) -> Result<Value, BodyError> {
         if self.open.len() >= self.limits.depth {
-            return Err(self.wrong("JSON is too deep"));
+            return Err(self.limit("JSON is too deep"));
         }
         self.at += 1;
         self.open.push(Container {
@@ -365,15 +365,15 @@ impl<'a, 's, 'f> Parser<'a, 's, 'f> {
         self.arguments += 1;
         self.name_bytes = self.name_bytes.saturating_add(self.path.len());
         if self.arguments > self.limits.arguments {
-            return Err(self.wrong("too many JSON arguments"));
+            return Err(self.limit("too many JSON arguments"));
         }
         if self.name_bytes > self.limits.name_bytes {
-            return Err(self.wrong("JSON names are too long"));
+            return Err(self.limit("JSON names are too long"));
         }
         let value = leaf_bytes(leaf, self.input, &self.scratch);
         match (self.sink)(&self.path, value) {
             ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(self.wrong("too many arguments")),
+            ControlFlow::Break(()) => Err(self.limit("too many arguments")),
         }
     }
 
@@ -549,6 +549,10 @@ impl<'a, 's, 'f> Parser<'a, 's, 'f> {
 
     const fn wrong(&self, reason: &'static str) -> BodyError {
         BodyError::new(self.at, reason)
+    }
+
+    const fn limit(&self, reason: &'static str) -> BodyError {
+        BodyError::limit(self.at, reason)
     }
 
     const fn ended(&self, reason: &'static str) -> BodyError {

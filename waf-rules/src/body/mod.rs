@@ -32,6 +32,8 @@ pub(crate) struct BodyError {
     /// The input ended too early, and nothing else was wrong: harmless where the engine itself cut the
     /// body at its inspection limit, an error otherwise.
     pub(crate) at_end: bool,
+    /// A limit stopped the parser: what the rest of the input is, nobody has seen.
+    pub(crate) limit: bool,
 }
 
 impl BodyError {
@@ -41,6 +43,17 @@ impl BodyError {
             offset,
             reason,
             at_end: false,
+            limit: false,
+        }
+    }
+
+    /// The input asked for more than the parser spends.
+    pub(crate) const fn limit(offset: usize, reason: &'static str) -> Self {
+        Self {
+            offset,
+            reason,
+            at_end: false,
+            limit: true,
         }
     }
 
@@ -50,6 +63,7 @@ impl BodyError {
             offset,
             reason,
             at_end: true,
+            limit: false,
         }
     }
 }

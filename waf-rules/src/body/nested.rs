@@ -8,7 +8,6 @@
 //! for a key, a hash or a file, since every identifier of letters and digits is base64 of something.
 //! Nothing that is decoded is ever an error; only the limits are.
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use base64::Engine as _;
@@ -82,63 +81,116 @@ pub(crate) fn decode(
     naming: Naming,
     sink: &mut Sink<'_>,
 ) -> Result<(), BodyError> {
-    let mut waiting = VecDeque::new();
-    let mut found = Vec::new();
-    inside(name, value, kinds, limits.json, naming, &mut found);
-    waiting.extend(found.drain(..).map(|inner| (1, inner)));
-    while let Some((depth, (name, value))) = waiting.pop_front() {
-        let size = name.len() + value.len();
-        let reason = if limits.arguments == 0 {
-            "too many nested arguments"
-        } else if size > limits.bytes {
-            "nested arguments are too long"
-        } else if sink(&name, &value).is_break() {
-            "too many arguments"
-        } else {
-            limits.arguments -= 1;
-            limits.bytes -= size;
-            if depth < limits.depth {
-                inside(&name, &value, kinds, limits.json, naming, &mut found);
-                waiting.extend(found.drain(..).map(|inner| (depth + 1, inner)));
-            }
-            continue;
-        };
-        return Err(BodyError::new(0, reason));
+    let mut found = Found {
+        pairs: Vec::new(),
+        limits,
+    };
+    let mut stopped = found.inside(name, value, kinds, naming).err();
+    // Depth first: what waits is never more than the limits leave room for.
+    let mut waiting = Vec::new();
+    found.queue(1, &mut waiting);
+    while let Some((depth, (name, value))) = waiting.pop() {
+        if sink(&name, &value).is_break() {
+            return Err(BodyError::limit(0, "too many arguments"));
+        }
+        // After a limit nothing more is decoded; what has been is still handed out.
+        if stopped.is_none() && depth < found.limits.depth {
+            stopped = found.inside(&name, &value, kinds, naming).err();
+            found.queue(depth + 1, &mut waiting);
+        }
     }
-    Ok(())
+    stopped.map_or(Ok(()), Err)
 }
 
 type Pair = (Vec<u8>, Vec<u8>);
 
-/// What one decoding of `value` gives.
-fn inside(
-    name: &[u8],
-    value: &[u8],
-    kinds: Kinds,
-    limits: json::Limits,
-    naming: Naming,
-    found: &mut Vec<Pair>,
-) {
-    let trimmed = value.trim_ascii();
-    if kinds.json && matches!(trimmed, [b'{' | b'[', ..]) {
-        // Prose in brackets is no error, and what stands before its end has been handed out.
-        let root = [name, b".json"].concat();
-        let _ = json::parse_as(&root, trimmed, limits, naming, &mut |name, value| {
-            found.push((name.to_vec(), value.to_vec()));
-            ControlFlow::Continue(())
-        });
+/// What one decoding gives; everything in it has been taken off the limits before it was copied.
+struct Found<'l> {
+    pairs: Vec<Pair>,
+    limits: &'l mut Limits,
+}
+
+impl Found<'_> {
+    /// Moves what was found on top of what waits, the first of it uppermost.
+    fn queue(&mut self, depth: usize, waiting: &mut Vec<(usize, Pair)>) {
+        waiting.extend(self.pairs.drain(..).rev().map(|pair| (depth, pair)));
     }
-    if kinds.url && value.contains(&b'%') {
-        let mut decoded = Vec::with_capacity(value.len());
-        percent::decode(value, Plus::Literal, &mut decoded);
-        if decoded != value {
-            found.push(([name, b".url"].concat(), decoded));
+
+    /// Decodes `value` once.
+    fn inside(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        kinds: Kinds,
+        naming: Naming,
+    ) -> Result<(), BodyError> {
+        let trimmed = value.trim_ascii();
+        if kinds.json && matches!(trimmed, [b'{' | b'[', ..]) {
+            self.json(name, trimmed, naming)?;
+        }
+        if kinds.url && value.contains(&b'%') {
+            let mut decoded = Vec::with_capacity(value.len());
+            percent::decode(value, Plus::Literal, &mut decoded);
+            if decoded != value {
+                self.push(name, b".url", decoded)?;
+            }
+        }
+        if kinds.base64
+            && let Some(decoded) = base64_text(trimmed)
+        {
+            self.push(name, b".base64", decoded)?;
+        }
+        Ok(())
+    }
+
+    /// The leaves of JSON. Prose in brackets is no error, and what stands before its end has been
+    /// handed out; what a limit kept from being read is one.
+    fn json(&mut self, name: &[u8], value: &[u8], naming: Naming) -> Result<(), BodyError> {
+        let root = [name, b".json"].concat();
+        let Self { pairs, limits, .. } = self;
+        let mut refused = None;
+        let outcome =
+            json::parse_as(
+                &root,
+                value,
+                limits.json,
+                naming,
+                &mut |name, value| match limits.take(name.len() + value.len()) {
+                    Ok(()) => {
+                        pairs.push((name.to_vec(), value.to_vec()));
+                        ControlFlow::Continue(())
+                    }
+                    Err(error) => {
+                        refused = Some(error);
+                        ControlFlow::Break(())
+                    }
+                },
+            );
+        match (refused, outcome) {
+            (Some(error), _) => Err(error),
+            (None, Err(error)) if error.limit => Err(error),
+            _ => Ok(()),
         }
     }
-    if kinds.base64
-        && let Some(decoded) = base64_text(trimmed)
-    {
-        found.push(([name, b".base64"].concat(), decoded));
+
+    fn push(&mut self, name: &[u8], suffix: &[u8], value: Vec<u8>) -> Result<(), BodyError> {
+        self.limits.take(name.len() + suffix.len() + value.len())?;
+        self.pairs.push(([name, suffix].concat(), value));
+        Ok(())
+    }
+}
+
+impl Limits {
+    /// Makes room for one argument with so many bytes of name and value.
+    fn take(&mut self, size: usize) -> Result<(), BodyError> {
+        let Some(arguments) = self.arguments.checked_sub(1) else {
+            return Err(BodyError::limit(0, "too many nested arguments"));
+        };
+        let Some(bytes) = self.bytes.checked_sub(size) else {
+            return Err(BodyError::limit(0, "nested arguments are too long"));
+        };
+        (self.arguments, self.bytes) = (arguments, bytes);
+        Ok(())
     }
 }
 
@@ -291,6 +343,48 @@ mod tests {
             read(&long).1.unwrap_err().reason,
             "nested arguments are too long"
         );
+    }
+
+    #[test]
+    fn what_waits_has_been_counted_before_it_is_copied() {
+        // 100 kB of a long name over lists in a list once held 780 MB before the first was refused.
+        let inner = format!("\"[{}1]\"", "1,".repeat(199));
+        let value = format!("[{}1]", format!("{inner},").repeat(195));
+        let name = vec![b'n'; 20_000];
+        let mut limits = Limits {
+            arguments: 100_000,
+            bytes: 4 << 20,
+            ..limits()
+        };
+        let mut bytes = 0;
+        let outcome = decode(
+            &name,
+            value.as_bytes(),
+            ALL,
+            &mut limits,
+            Naming::Coraza,
+            &mut |name, value| {
+                bytes += name.len() + value.len();
+                ControlFlow::Continue(())
+            },
+        );
+        assert_eq!(outcome.unwrap_err().reason, "nested arguments are too long");
+        assert!(bytes <= 4 << 20, "{bytes}");
+        // The same lists under a short name are read to the end of what they may be.
+        let (found, outcome) = read("[\"[1,1]\",\"[1,1]\"]");
+        assert_eq!((found.len(), outcome), (9, Ok(())));
+    }
+
+    #[test]
+    fn a_bomb_of_brackets_is_told_from_prose_in_brackets() {
+        let bomb = format!("{{\"a\":{}\"<script>\"", "[".repeat(2000));
+        let (_, outcome) = read(&bomb);
+        assert_eq!(outcome.unwrap_err().reason, "JSON is too deep");
+        let names = format!("[{}1]", "{\"k\":".repeat(1025));
+        assert_eq!(read(&names).1.unwrap_err().reason, "JSON is too deep");
+        for prose in ["[[[see]]] above", "{ok} [1, 2, and so on", "[[[[[[[["] {
+            assert_eq!(read(prose).1, Ok(()), "{prose}");
+        }
     }
 
     #[test]

@@ -72,6 +72,11 @@ impl Arena {
         self.bytes.len()
     }
 
+    /// Bytes it owns, used or not.
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// True if something did not fit.
     pub(crate) fn is_cut(&self) -> bool {
         self.cut

@@ -13,6 +13,7 @@ use super::state::State;
 use super::target::{Item, collect};
 use crate::operators::Blocklist;
 use crate::regex::Budget;
+use crate::variables::Variable;
 
 /// Most names one phase asks for.
 pub(crate) const NAMES: usize = 16;
@@ -53,7 +54,7 @@ fn rule_names(
     let before = rule.links.iter().take(number);
     if before
         .into_iter()
-        .any(|link| cannot_match(rules, state, link))
+        .any(|link| is_settled(rules, link, rule.phase) && cannot_match(rules, state, link))
     {
         return;
     }
@@ -74,6 +75,50 @@ fn rule_names(
         }
     }
 }
+
+/// True if all that `link` looks at is what it will be when the phase runs. Names are gathered before
+/// the phase brings its values: a link on one of those sees nothing yet, which says nothing.
+fn is_settled(rules: &RuleSet, link: &Link, phase: u8) -> bool {
+    let Some(set) = rules.targets.get(link.targets as usize) else {
+        return false;
+    };
+    let settled = |variable: &Variable| {
+        CONNECTION.contains(variable) || (phase >= 2 && HEAD.contains(variable))
+    };
+    let mut includes = set.includes.iter();
+    includes.all(|target| settled(&target.variable))
+}
+
+/// Known as soon as there is a transaction.
+const CONNECTION: &[Variable] = &[
+    Variable::RemoteAddr,
+    Variable::RemoteHost,
+    Variable::RemotePort,
+    Variable::ServerAddr,
+    Variable::ServerPort,
+    Variable::UniqueId,
+];
+
+/// Known once phase 1 has run. Arguments are not among them: the body adds to them, and GraphQL and
+/// nested arguments change those of the query string.
+const HEAD: &[Variable] = &[
+    Variable::AuthType,
+    Variable::PathInfo,
+    Variable::QueryString,
+    Variable::RemoteUser,
+    Variable::RequestBasename,
+    Variable::RequestCookies,
+    Variable::RequestCookiesNames,
+    Variable::RequestFilename,
+    Variable::RequestHeaders,
+    Variable::RequestHeadersNames,
+    Variable::RequestLine,
+    Variable::RequestMethod,
+    Variable::RequestProtocol,
+    Variable::RequestUri,
+    Variable::RequestUriRaw,
+    Variable::ServerName,
+];
 
 /// True if an earlier link of the chain is a plain comparison that no value passes: there is then no
 /// need to ask. May only err towards asking.

@@ -6,6 +6,7 @@
 //! are transformed anew each time and treated as "maybe" by the prefilter: slower, never weaker.
 
 use super::arena::{Arena, Text};
+use super::room;
 use super::ruleset::RuleSet;
 use super::target::Item;
 use crate::byteset::ByteSet;
@@ -97,6 +98,19 @@ impl Cache {
         self.resolved.clear();
         self.resolved.resize(rules.targets.len(), (NONE, NONE));
         self.items.clear();
+    }
+
+    /// Bytes of memory it owns.
+    pub(crate) fn capacity(&self) -> usize {
+        let scratch = self.scratch.iter().map(Vec::capacity).sum::<usize>();
+        room::bytes(&self.outputs)
+            + room::bytes(&self.steps)
+            + room::bytes(&self.cells)
+            + room::bytes(&self.rows)
+            + room::bytes(&self.words)
+            + room::bytes(&self.resolved)
+            + room::bytes(&self.items)
+            + scratch
     }
 
     /// Forgets what depends on the list of values, which may have grown.

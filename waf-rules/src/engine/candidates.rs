@@ -11,6 +11,7 @@ use super::bits::{has, unite};
 use super::memory::{Known, Memory, Place, comes_again};
 use super::plan::{Guard, Lane, Phase, Reach};
 use super::prefilter::{Scanned, scan};
+use super::room;
 use super::ruleset::RuleSet;
 use super::state::State;
 use super::target::Item;
@@ -44,6 +45,15 @@ impl Candidates {
         self.maybe.clear();
         self.places.clear();
         self.hashes.clear();
+    }
+
+    /// Bytes of memory it owns.
+    pub(crate) fn capacity(&self) -> usize {
+        let sets = [&self.set, &self.unseen, &self.maybe, &self.hashes];
+        sets.into_iter().map(room::bytes).sum::<usize>()
+            + room::bytes(&self.places)
+            + room::bytes(&self.wanted)
+            + room::bytes(&self.reached)
     }
 
     /// The first place from `at` on that is to be run.

@@ -5,6 +5,7 @@
 //! once. From then on a change goes to the store at once and what the store answers is what rules
 //! see. A collection that is not open has no members, and a change of it does nothing.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -51,7 +52,7 @@ pub(crate) struct Collections {
     open: Vec<Open>,
     environment: Vec<(Text, Text)>,
     /// Names of `TX` with the time they go.
-    expiring: Vec<(Text, SystemTime)>,
+    expiring: HashMap<Box<[u8]>, SystemTime>,
 }
 
 /// An open collection.
@@ -214,28 +215,19 @@ fn expire_tx(rules: &RuleSet, state: &mut State, name: &[u8], at: SystemTime) {
     if state.tx.find(&rules.tx_names, name).is_none() {
         return;
     }
-    let arena = &state.arena;
-    let expiring = &mut state.collections.expiring;
-    match expiring
-        .iter_mut()
-        .find(|(known, _)| arena.get(*known) == name)
-    {
-        Some((_, time)) => *time = at,
-        None => expiring.push((state.arena.push(name), at)),
-    }
+    state.collections.expiring.insert(name.into(), at);
 }
 
 /// Tells the transaction the time: `TX` variables whose time has come go.
 pub(crate) fn tick(rules: &RuleSet, state: &mut State, now: SystemTime) {
     state.now = now;
     let mut expiring = std::mem::take(&mut state.collections.expiring);
-    expiring.retain(|(name, at)| {
+    expiring.retain(|name, at| {
         let stays = *at > now;
         if !stays {
-            let name = state.arena.get(*name).to_vec();
             state
                 .tx
-                .put_named(&rules.tx_names, &name, None, &mut state.arena);
+                .put_named(&rules.tx_names, name, None, &mut state.arena);
         }
         stays
     });

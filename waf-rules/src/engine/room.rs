@@ -14,8 +14,8 @@ use super::target::Item;
 use super::tx::Tx;
 use super::values::Values;
 
-/// A room whose arena has grown beyond this is not kept.
-const LARGEST: usize = 256 << 10;
+/// A room that has grown beyond this many bytes, all its parts together, is not kept.
+const LARGEST: usize = 512 << 10;
 /// Most rooms a thread keeps: as many as exchanges usually overlap.
 const ROOMS: usize = 16;
 
@@ -53,7 +53,7 @@ impl Room {
 
     /// Takes the room back from a transaction that is over.
     pub(crate) fn put(state: &mut State) {
-        if state.arena.len() > LARGEST || state.arena.is_cut() {
+        if state.arena.is_cut() {
             return;
         }
         let room = Self {
@@ -72,6 +72,9 @@ impl Room {
             items: [&mut state.live_items, &mut state.macro_items].map(std::mem::take),
             texts: [&mut state.expansion, &mut state.argument].map(std::mem::take),
         };
+        if room.capacity() > LARGEST {
+            return;
+        }
         // The thread may be on its way out.
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();
@@ -79,5 +82,62 @@ impl Room {
                 spare.push(room);
             }
         });
+    }
+
+    /// Bytes of memory it owns. A few bytes can make many values, and each value a row of the cache
+    /// and of the candidates: the arena alone says little.
+    fn capacity(&self) -> usize {
+        self.arena.capacity()
+            + self.values.capacity()
+            + self.cache.capacity()
+            + self.candidates.capacity()
+            + self.hits.iter().map(bytes).sum::<usize>()
+            + self.items.iter().map(bytes).sum::<usize>()
+            + self.texts.iter().map(bytes).sum::<usize>()
+    }
+}
+
+/// Bytes of memory that `list` owns.
+pub(crate) fn bytes<T>(list: &Vec<T>) -> usize {
+    list.capacity() * size_of::<T>()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::{Loader, Origin, RequestLine};
+
+    /// Bytes that the room of a request with so many arguments leaves behind.
+    fn left_after(arguments: usize) -> usize {
+        SPARE.take();
+        let text = "SecArgumentsLimit 50000\n\
+                    SecRule ARGS \"@rx x\" \"id:1,phase:2,pass,t:lowercase\"\n\
+                    SecRule ARGS \"@rx y\" \"id:2,phase:2,pass,t:urlDecode\"\n";
+        let loaded = Loader::new().text("t.conf", text).load().unwrap();
+        let client = "192.0.2.7:4000".parse().unwrap();
+        let server = "192.0.2.1:80".parse().unwrap();
+        let origin = Origin { client, server };
+        let rules = Arc::new(loaded.rules);
+        let mut transaction = rules.begin(origin, "unique", SystemTime::UNIX_EPOCH);
+        let target = format!("/?{}", "X&".repeat(arguments));
+        let line = RequestLine {
+            method: b"GET",
+            target: target.as_bytes(),
+            protocol: b"HTTP/1.1",
+        };
+        transaction.request_headers(line, std::iter::empty());
+        transaction.request_body(b"", true);
+        drop(transaction);
+        SPARE.take().iter().map(Room::capacity).sum()
+    }
+
+    #[test]
+    fn a_room_that_many_short_values_have_grown_is_given_back_and_an_ordinary_one_is_kept() {
+        let ordinary = left_after(5);
+        assert!(ordinary > 0 && ordinary < LARGEST, "{ordinary}");
+        assert_eq!(left_after(20_000), 0);
     }
 }

@@ -1,6 +1,7 @@
 //! The values of one transaction that are fixed while a phase runs: headers, arguments, bodies.
 
 use super::arena::{Arena, Text};
+use super::room;
 use super::selector::Selectors;
 use crate::variables::{Origin, Variable};
 
@@ -32,6 +33,14 @@ impl Values {
         self.marks.clear();
         self.ranges.clear();
         self.ranges.resize(Variable::COUNT, (0, 0));
+    }
+
+    /// Bytes of memory it owns.
+    pub(crate) fn capacity(&self) -> usize {
+        room::bytes(&self.list)
+            + room::bytes(&self.ranges)
+            + room::bytes(&self.owners)
+            + room::bytes(&self.marks)
     }
 
     /// Adds a member. Members of one variable lie side by side; a late one moves the earlier ones.

@@ -3,6 +3,10 @@
 //! Clients choose keys, so records and bytes are bounded; when there is no room, the record that has
 //! been left alone longest goes. A client can so push out others only by making more records than
 //! fit, while those in use stay.
+//!
+//! A record holds so many members. One that belongs to a client refuses more, so that nobody can push
+//! out what was counted against him. `GLOBAL` and `RESOURCE` belong to everybody: were they to refuse,
+//! one client could have all others refused, so there the member left alone longest goes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -118,6 +122,7 @@ impl Store for MemoryStore {
         now: SystemTime,
         timeout: Duration,
     ) -> Result<Option<Member>, Full> {
+        let shared = matches!(key.collection, "GLOBAL" | "RESOURCE");
         let key = joined(key);
         let Some(mut shard) = self.shard(&key) else {
             return Ok(None);
@@ -125,7 +130,7 @@ impl Store for MemoryStore {
         shard.sweep(now);
         let expires = now.checked_add(timeout).unwrap_or(now);
         let changed = shard.change(&self.limits, &key, expires, |record| {
-            record.change(&self.limits, name, change, now)
+            record.change(&self.limits, shared, name, change, now)
         });
         shard.make_room(&self.limits, &key);
         changed
@@ -214,6 +219,7 @@ impl Shard {
 /// The members under one key.
 #[derive(Debug)]
 struct Record {
+    /// By their last change, oldest first.
     members: Vec<Member>,
     expires: SystemTime,
     /// Number of the last change.
@@ -234,6 +240,7 @@ impl Record {
     fn change(
         &mut self,
         limits: &StoreLimits,
+        shared: bool,
         name: &[u8],
         change: MemberChange<'_>,
         now: SystemTime,
@@ -242,7 +249,7 @@ impl Record {
         let freed: usize = self.retain(|member| !dead && lives(member, now));
         self.bytes = self.bytes.saturating_sub(freed);
         let found = self.members.iter().position(|member| *member.name == *name);
-        let old = found.map(|at| self.members.swap_remove(at));
+        let old = found.map(|at| self.members.remove(at));
         self.bytes = self.bytes.saturating_sub(old.as_ref().map_or(0, cost));
         let value = match (change, &old) {
             (MemberChange::Remove, _) | (MemberChange::Expire(_), None) => return Ok(None),
@@ -262,9 +269,10 @@ impl Record {
             value,
             expires,
         };
-        if self.members.len() >= limits.members
-            || self.bytes + cost(&member) > limits.record_bytes + RECORD_COST
-        {
+        if shared {
+            self.make_room(limits, cost(&member));
+        }
+        if !self.fits(limits, cost(&member)) {
             self.bytes += old.as_ref().map_or(0, cost);
             self.members.extend(old);
             return Err(Full);
@@ -272,6 +280,25 @@ impl Record {
         self.bytes += cost(&member);
         self.members.push(member.clone());
         Ok(Some(member).filter(|member| lives(member, now)))
+    }
+
+    /// True if one more member that costs so much fits.
+    fn fits(&self, limits: &StoreLimits, cost: usize) -> bool {
+        self.members.len() < limits.members
+            && self.bytes + cost <= limits.record_bytes + RECORD_COST
+    }
+
+    /// Lets the oldest members go for one that costs so much; none, where it would not fit alone.
+    fn make_room(&mut self, limits: &StoreLimits, new: usize) {
+        let held: usize = self.members.iter().map(cost).sum();
+        let empty = self.bytes.saturating_sub(held);
+        if empty + new > limits.record_bytes + RECORD_COST {
+            return;
+        }
+        while !self.members.is_empty() && !self.fits(limits, new) {
+            let oldest = self.members.remove(0);
+            self.bytes = self.bytes.saturating_sub(cost(&oldest));
+        }
     }
 
     /// Keeps the members `keep` says; returns the bytes of the others.
@@ -410,6 +437,30 @@ mod tests {
         assert_eq!(set(b"c", b"3"), Err(Full));
         assert_eq!(set(b"a", b"4"), Ok(()));
         assert_eq!(store.load(&key(b"a"), START).len(), 2);
+    }
+
+    #[test]
+    fn a_full_record_of_everybody_lets_the_oldest_member_go_and_keeps_the_one_in_use() {
+        let store = MemoryStore::default();
+        let global = StoreKey {
+            collection: "GLOBAL",
+            ..key(b"all")
+        };
+        let change = |name: &[u8], change| store.change(&global, name, change, START, HOUR);
+        for number in 0..1000_u32 {
+            let name = format!("x_{number}");
+            assert!(change(name.as_bytes(), MemberChange::Set(b"1")).is_ok());
+            assert!(change(b"hits", MemberChange::Add(1)).is_ok());
+        }
+        let members = store.load(&global, START);
+        assert_eq!(members.len(), StoreLimits::default().members);
+        let hits = members.iter().find(|member| *member.name == *b"hits");
+        assert_eq!(*hits.unwrap().value, *b"1000");
+        assert!(members.iter().any(|member| *member.name == *b"x_999"));
+        // What fits nowhere is refused, and costs nobody else his place.
+        let long = vec![b'x'; StoreLimits::default().record_bytes + 1];
+        assert_eq!(change(b"long", MemberChange::Set(&long)), Err(Full));
+        assert_eq!(store.load(&global, START).len(), members.len());
     }
 
     #[test]

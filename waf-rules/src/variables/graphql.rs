@@ -57,6 +57,8 @@ struct Request<'r> {
     /// Documents that are still to be read.
     found: Vec<Found>,
     read: Vec<(Vec<u8>, Document)>,
+    /// Operations, fragments, spreads and fields that all documents together may still have.
+    nodes: usize,
     /// Requests in this one.
     batch: usize,
 }
@@ -69,6 +71,7 @@ impl<'r> Request<'r> {
             partial,
             found: Vec::new(),
             read: Vec::new(),
+            nodes: graphql::Limits::default().nodes,
             batch: 1,
         }
     }
@@ -151,6 +154,7 @@ impl<'r> Request<'r> {
             let limits = graphql::Limits {
                 depth: self.settings.json_depth,
                 arguments: json_limits(self.state, self.settings).arguments,
+                nodes: self.nodes,
                 ..graphql::Limits::default()
             };
             let state = &mut *self.state;
@@ -165,6 +169,7 @@ impl<'r> Request<'r> {
                     ControlFlow::Continue(())
                 },
             );
+            self.nodes = self.nodes.saturating_sub(document.nodes);
             if document.error.is_some() {
                 state.add(arguments, &found.name, &found.text);
             }

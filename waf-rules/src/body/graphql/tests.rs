@@ -203,6 +203,14 @@ fn depth_fields_and_arguments_stop_the_parser() {
     assert_eq!(reason(&deep), "GraphQL is too deep");
     let wide = format!("{{{}}}", "a ".repeat(20_000));
     assert_eq!(reason(&wide), "too many GraphQL fields");
+    let many = "{a}".repeat(20_000);
+    assert_eq!(reason(&many), "too many GraphQL operations");
+    let many = format!("{{a}} {}", "fragment F on T{a}".repeat(20_000));
+    assert_eq!(reason(&many), "too many GraphQL fragments");
+    let many = format!("{{{}}}", "...F ".repeat(20_000));
+    assert_eq!(reason(&many), "too many GraphQL spreads");
+    let many = format!("{{a {}}} fragment F on T{{a}}", "...F ".repeat(5000));
+    assert_eq!(read(&many).1.error, None);
     let many = format!("{{a(b:[{}])}}", "1 ".repeat(2000));
     let (found, document) = read(&many);
     assert_eq!(document.error.unwrap().reason, "too many GraphQL arguments");

@@ -162,7 +162,7 @@ fn only_rules_that_may_match_ask() {
     let rules = Arc::new(
         load(
             "SecAction \"id:1,phase:1,pass,nolog,setvar:tx.client=%{REMOTE_ADDR}\"\n\
-             SecRule ARGS:ask \"@streq 1\" \"id:2,phase:2,deny,chain\"\n\
+             SecRule QUERY_STRING \"@contains ask=1\" \"id:2,phase:2,deny,chain\"\n\
              SecRule TX:client \"@rbl a.example\"\n\
              SecRule ARGS:off \"@streq 1\" \"id:3,phase:1,pass,nolog,ctl:ruleRemoveById=2\"\n",
         )
@@ -177,6 +177,48 @@ fn only_rules_that_may_match_ask() {
     assert_eq!(names("/?ask=2"), [""; 0]);
     assert_eq!(names("/"), [""; 0]);
     assert_eq!(names("/?ask=1&off=1"), [""; 0]);
+}
+
+#[test]
+fn a_link_on_what_the_phase_brings_does_not_keep_a_list_from_being_asked() {
+    const CLIENT: &str = "7.2.0.192.zen.example";
+    let ids = |first: &str, phase: u8, method: &[u8], body: &[u8]| {
+        let text = format!("{first}\nSecRule REMOTE_ADDR \"@rbl zen.example\"\n");
+        let text = format!("SecRequestBodyAccess On\n{text}");
+        let mut transaction = begin(&Arc::new(load(&text).rules), "192.0.2.7");
+        let mut asked = Vec::new();
+        let answer = |transaction: &mut Transaction, now: u8, asked: &mut Vec<String>| {
+            if now == phase {
+                for name in transaction.dns_names(now) {
+                    asked.push(name.clone());
+                    transaction.dns_answer(name, vec![Ipv4Addr::new(127, 0, 0, 2)]);
+                }
+            }
+        };
+        answer(&mut transaction, 1, &mut asked);
+        let line = RequestLine {
+            method,
+            target: b"/",
+            protocol: b"HTTP/1.1",
+        };
+        let form: [(&[u8], &[u8]); 1] = [(b"content-type", b"application/x-www-form-urlencoded")];
+        transaction.request_headers(line, form.into_iter());
+        answer(&mut transaction, 2, &mut asked);
+        transaction.request_body(body, true);
+        let ids: Vec<_> = told(&mut transaction).iter().map(|found| found.0).collect();
+        (asked, ids)
+    };
+    let asked = vec![CLIENT.to_owned()];
+    let method = "SecRule REQUEST_METHOD \"@streq POST\" \"id:1,phase:1,deny,chain\"";
+    assert_eq!(ids(method, 1, b"POST", b""), (asked.clone(), vec![1]));
+    assert_eq!(ids(method, 1, b"GET", b""), (asked.clone(), vec![]));
+    let body = "SecRule ARGS:user \"@rx .\" \"id:1,phase:2,deny,chain\"";
+    assert_eq!(ids(body, 2, b"POST", b"user=a"), (asked.clone(), vec![1]));
+    assert_eq!(ids(body, 2, b"POST", b"other=a"), (asked.clone(), vec![]));
+    // What was settled before the phase still spares the question.
+    let early = "SecRule REQUEST_METHOD \"@streq POST\" \"id:1,phase:2,deny,chain\"";
+    assert_eq!(ids(early, 2, b"POST", b""), (asked, vec![1]));
+    assert_eq!(ids(early, 2, b"GET", b""), (vec![], vec![]));
 }
 
 #[test]
