@@ -156,3 +156,12 @@ fn a_missing_file_is_a_problem_not_a_panic() {
     assert_eq!(outcome.unwrap_err().len(), 1);
     assert_eq!(problems("Include nowhere/*.conf").len(), 1);
 }
+
+#[test]
+fn look_around_that_could_silence_its_rule_is_refused() {
+    let negated = problems("SecRule ARGS \"!@rx a(?!b)\" \"id:1,phase:2,deny\"");
+    assert_eq!(negated.len(), 1);
+    assert!(negated[0].contains("cannot be negated"), "{negated:?}");
+    assert!(problems("SecRule ARGS \"@rx a(?!b)\" \"id:1,phase:2,deny\"").is_empty());
+    assert!(problems("SecRule ARGS \"!@rx ab\" \"id:1,phase:2,deny\"").is_empty());
+}

@@ -75,6 +75,12 @@ impl Reader {
                 Flaw::new(span, message).help(help)
             })?;
         if let Some(warning) = operator.warning() {
+            if text.negated {
+                let message = "look-around and back-references cannot be negated: a value that takes too many \
+                               steps counts as a match, which would silence the rule";
+                let help = "test for the opposite in a link of its own, or write it without them";
+                return Err(Flaw::new(text.argument_span, message).help(Some(help.to_owned())));
+            }
             self.warning(at.source, Flaw::new(text.argument_span, warning));
         }
         let mut complaints = Vec::new();
