@@ -176,6 +176,8 @@ fn sample(file: &Path) -> std::io::Result<Sample> {
 
 /// CPU time of this thread so far, from the kernel; wall time where it does not say.
 fn cpu_nanoseconds() -> f64 {
+    // The kernel counts up to the present when the processor is handed over, else up to its last tick.
+    std::thread::yield_now();
     let spent = std::fs::read_to_string("/proc/self/schedstat")
         .ok()
         .and_then(|text| text.split(' ').next()?.parse::<f64>().ok());
