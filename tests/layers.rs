@@ -24,12 +24,19 @@ const TABLE: &[(&str, &[&str])] = &[
     // 1, engines: they never meet; the rule engine knows nothing of ours, so it can be published alone.
     ("waf-rules", &[]),
     ("edge-audit", &["edge-core"]),
+    ("edge-tls", &["edge-core"]),
     // 1, transport.
-    ("edge-conn", &["edge-core"]),
+    ("edge-conn", &["edge-core", "edge-tls"]),
     // 2: nests the `spec` modules of layer 1.
     (
         "edge-config",
-        &["edge-core", "edge-audit", "edge-conn", "waf-rules"],
+        &[
+            "edge-core",
+            "edge-audit",
+            "edge-conn",
+            "edge-tls",
+            "waf-rules",
+        ],
     ),
     // 3: live state comes through small traits.
     ("edge-admin", &["edge-core", "edge-config"]),
@@ -41,6 +48,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "edge-audit",
             "edge-conn",
             "edge-config",
+            "edge-tls",
             "edge-admin",
             "waf-rules",
         ],

@@ -58,6 +58,7 @@ pub(crate) async fn run<A>(
         peer,
         client,
         local,
+        tls: None,
     });
     let info = Arc::new(ConnectionInfo::new(
         Arc::clone(&connection),

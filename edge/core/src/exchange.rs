@@ -92,6 +92,38 @@ pub struct Connection {
     pub client: SocketAddr,
     /// Our own end.
     pub local: SocketAddr,
+    /// What the TLS handshake said; `None` without TLS.
+    pub tls: Option<Box<Tls>>,
+}
+
+/// What a TLS handshake said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The name the client asked for (SNI), in lower case.
+    pub server_name: Option<Box<str>>,
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub version: &'static str,
+    /// IANA's name of the cipher suite.
+    pub cipher: &'static str,
+    /// The client's fingerprint, JA4.
+    pub ja4: Box<str>,
+    /// Whom the client proved to be.
+    pub client: Option<ClientCertificate>,
+}
+
+/// A client certificate that was verified against the host's authorities.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// Distinguished name, RFC 4514.
+    pub subject: Box<str>,
+    /// Distinguished name of who signed it.
+    pub issuer: Box<str>,
+    /// Serial number, lower-case hexadecimal.
+    pub serial: Box<str>,
+    /// SHA-256 of the DER form, lower-case hexadecimal.
+    pub sha256: Box<str>,
+    /// Alternative names: `DNS:a.example`, `URI:spiffe://...`, `email:...`, `IP:...`.
+    pub names: Box<[Box<str>]>,
 }
 
 /// Names an exchange: 128 bits, shown as 32 hexadecimal digits.

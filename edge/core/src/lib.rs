@@ -16,7 +16,7 @@ pub mod units;
 pub mod verdict;
 
 pub use diagnostic::{Diagnostic, Level, Position};
-pub use exchange::{Connection, Exchange, Inspected, RequestId, Timings};
+pub use exchange::{ClientCertificate, Connection, Exchange, Inspected, RequestId, Timings, Tls};
 pub use finding::{Finding, Severity};
 pub use head::{Head, HeadError, Version};
 pub use permit::{Passage, Permit};

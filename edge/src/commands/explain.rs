@@ -111,6 +111,7 @@ async fn tell(gateway: &Gateway, client: IpAddr, raw: &[u8]) -> Story {
         peer: address,
         client: address,
         local: SocketAddr::from(([127, 0, 0, 1], 80)),
+        tls: None,
     });
     let mut exchange = Exchange::new(RequestId::new(0), connection, None);
     let mut inspection = None;

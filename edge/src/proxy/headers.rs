@@ -191,6 +191,7 @@ mod tests {
             peer,
             client: peer,
             local: peer,
+            tls: None,
         });
         let mut exchange = Exchange::new(RequestId::new(7), connection, None);
         exchange.client = SocketAddr::new(client.parse().unwrap(), 0);

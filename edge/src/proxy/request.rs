@@ -146,6 +146,7 @@ fn arrived(session: &Session) -> (Arc<Connection>, Option<Head>) {
                 peer: unknown,
                 client: unknown,
                 local: unknown,
+                tls: None,
             })
         },
         |info| info.connection().clone(),

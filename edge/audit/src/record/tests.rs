@@ -19,6 +19,7 @@ pub(crate) fn with_fields(fields: &[(&[u8], &[u8])]) -> Exchange {
         peer: "10.0.0.1:4000".parse().unwrap(),
         client: "203.0.113.7:5000".parse().unwrap(),
         local: "10.0.0.2:443".parse().unwrap(),
+        tls: None,
     };
     let head = Head::from_parts(b"GET", b"/a?b=c", Version::Http11, fields.iter().copied());
     let mut exchange = Exchange::new(RequestId::new(0xabc), Arc::new(connection), Some(head));

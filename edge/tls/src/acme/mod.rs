@@ -1,0 +1,5 @@
+//! Certificates that renew themselves: ACME, RFC 8555.
+
+mod challenges;
+
+pub use challenges::Challenges;
