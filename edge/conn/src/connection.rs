@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use edge_core::{Connection, Head};
-use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream, ServerApp};
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
@@ -23,6 +23,7 @@ use crate::accept::{ListenerShared, stopped};
 use crate::cap::Place;
 use crate::frames::PREFACE;
 use crate::gate::{self, Admitted, HeadReader};
+use crate::h2;
 use crate::info::ConnectionInfo;
 use crate::proxy_protocol::{self, ProxyHeader};
 use crate::stream::{EdgeConn, StreamLimits, Transport};
@@ -67,6 +68,7 @@ pub(crate) async fn run<A>(
     let limits = StreamLimits {
         pacing: shared.listener().pacing(),
         tunnel_idle: shared.listener().tunnel_idle(),
+        head_deadline: shared.listener().head_deadline(),
         pending: shared.listener().head().bytes,
     };
     let fd = tcp.as_raw_fd();
@@ -79,6 +81,7 @@ pub(crate) async fn run<A>(
         shared: Arc::clone(&shared),
         info,
         shutdown,
+        limits,
     }
     .run(Box::new(conn))
     .await;
@@ -118,6 +121,7 @@ struct Session<A> {
     shared: Arc<ListenerShared>,
     info: Arc<ConnectionInfo>,
     shutdown: ShutdownWatch,
+    limits: StreamLimits,
 }
 
 /// What the start of a request turned out to be.
@@ -147,9 +151,15 @@ where
                     (conn, persist) = (back, kept);
                 }
                 Ok(Next::Http2) => {
-                    conn.begin_http2();
-                    self.app.process_new(conn, &self.shutdown).await;
-                    return;
+                    return h2::serve(
+                        conn,
+                        self.limits,
+                        self.app,
+                        self.shared,
+                        self.info,
+                        self.shutdown,
+                    )
+                    .await;
                 }
                 Ok(Next::Refused(reason)) => {
                     self.refuse(&mut conn, reason, None, Bytes::new()).await;

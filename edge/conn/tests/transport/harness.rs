@@ -8,13 +8,12 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use edge_conn::{
     BodyFault, GateRefusal, Listener, ListenerShared, ListenerSpec, Observer, TurnedAway,
-    body_fault, connection, serve,
+    body_fault, serve, take_head,
 };
 use edge_core::Connection;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -49,7 +48,7 @@ impl Observer for Log {
     }
 
     fn refused(&self, refusal: GateRefusal) {
-        assert!(!refusal.raw.is_empty() && refusal.raw.len() <= GateRefusal::RAW_MAX);
+        assert!(refusal.raw.len() <= GateRefusal::RAW_MAX);
         self.note(format!(
             "refused {} {}",
             refusal.status,
@@ -78,7 +77,7 @@ impl HttpServerApp for Echo {
         if path == "/panic-less-refusal" {
             return None; // as when the engine refuses: the head is not taken
         }
-        let head = connection(http.digest()?)?.take_head();
+        let head = take_head(&mut http);
         let target = head.map_or("-".into(), |h| {
             String::from_utf8_lossy(h.target()).into_owned()
         });
@@ -113,10 +112,6 @@ impl HttpServerApp for Echo {
         let settings = HttpPersistentSettings::for_session(&http);
         let reusable = http.finish().await.ok()??;
         Some(ReusedHttpStream::from_reusable_stream(reusable, settings))
-    }
-
-    fn h2_options(&self) -> Option<H2Options> {
-        Some(self.shared.h2_options())
     }
 }
 
