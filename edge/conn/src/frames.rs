@@ -81,7 +81,7 @@ impl FrameBrake {
     /// When the client sent more control frames than anything it asked for can explain.
     pub fn read(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), FrameFlood> {
         while let Some(frame) = self.frames.next(&mut bytes, |_| 0) {
-            self.frame(frame, now)?;
+            self.frame(&frame, now)?;
         }
         if self.head.as_ref().is_some_and(|head| head.last) && self.frames.skip == 0 {
             self.head = None;
@@ -103,11 +103,12 @@ impl FrameBrake {
         self.add(tokens);
     }
 
-    fn frame(&mut self, frame: Frame, now: Instant) -> Result<(), FrameFlood> {
+    fn frame(&mut self, frame: &Frame, now: Instant) -> Result<(), FrameFlood> {
         let cost = match frame.kind {
             DATA if frame.length > 0 => 0,
             HEADERS | CONTINUATION => {
-                let since = self.head.as_ref().map_or(now, |head| head.since);
+                let begun = self.head.as_ref().filter(|_| frame.kind == CONTINUATION);
+                let since = begun.map_or(now, |head| head.since);
                 let last = frame.flags & END_HEADERS != 0;
                 self.head = Some(OpenHead { since, last });
                 0

@@ -90,7 +90,7 @@ fn options(h2: spec::H2) -> Builder {
         .max_concurrent_streams(h2.streams)
         .max_header_list_size(h2.header_list)
         .max_pending_accept_reset_streams(h2.pending_resets as usize)
-        .max_local_error_reset_streams(Some(ERRORS_MAX))
+        .max_local_error_reset_streams(Some(RESETS_MAX))
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
@@ -117,6 +117,10 @@ struct Serving<A, S> {
 }
 
 /// What a look at the connection found.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives for one turn of the loop; a box would cost every request an allocation"
+)]
 enum Event {
     Request(Request<RecvStream>, SendResponse<Bytes>),
     News(Told),
@@ -315,6 +319,8 @@ impl Drop for Guard {
 
 /// Errors a client may make on one connection. An honest one makes none; a broken one should be told.
 const ERRORS_MAX: usize = 32;
+/// Streams we may have to reset, those included that came before the client knew our limit of them.
+const RESETS_MAX: usize = 1024;
 /// Content a client may send ahead on one stream, and on all of them.
 const STREAM_WINDOW: u32 = 128 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;

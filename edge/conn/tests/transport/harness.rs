@@ -60,7 +60,6 @@ impl Observer for Log {
 /// Answers with what it was asked: client, request line as it arrived, and body.
 pub(crate) struct Echo {
     pub(crate) log: Arc<Log>,
-    shared: Arc<ListenerShared>,
 }
 
 #[async_trait]
@@ -154,12 +153,12 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(edit: impl FnOnce(&mut ListenerSpec)) -> Self {
-        Self::start_app(edit, |log, shared| Echo { log, shared })
+        Self::start_app(edit, |log| Echo { log })
     }
 
     pub(crate) fn start_app<A>(
         edit: impl FnOnce(&mut ListenerSpec),
-        app: impl FnOnce(Arc<Log>, Arc<ListenerShared>) -> A,
+        app: impl FnOnce(Arc<Log>) -> A,
     ) -> Self
     where
         A: HttpServerApp + Send + Sync + 'static,
@@ -178,7 +177,7 @@ impl Server {
         .unwrap();
         let address = socket.local_addr().unwrap();
         let (stop, watch) = watch::channel(false);
-        let app = Arc::new(app(Arc::clone(&log), Arc::clone(&shared)));
+        let app = Arc::new(app(Arc::clone(&log)));
         let done = tokio::spawn(serve(socket, app, Arc::clone(&shared), watch));
         Self {
             address,
