@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 pub mod acme;
+mod client;
 mod terminate;
 
+pub use client::client_certificate;
 pub use terminate::{Choice, Install, Issued, Scope, Terminate};
