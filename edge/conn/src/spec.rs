@@ -27,7 +27,7 @@ pub struct ListenerSpec {
     pub proxy_protocol: Option<ProxyProtocolSpec>,
     /// Speak TLS on this listener; `{}` takes every default. HTTP/2 is then chosen by ALPN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<TlsSpec>,
+    pub tls: Option<ListenerTlsSpec>,
     /// Most connections from one client address (IPv6: from one /64); 0 means no limit.
     #[serde(default = "connections_per_address")]
     pub connections_per_address: u32,
@@ -68,7 +68,7 @@ pub struct ProxyProtocolSpec {
 /// TLS on a listener. Certificates and policies of the hosts stand elsewhere.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct TlsSpec {
+pub struct ListenerTlsSpec {
     /// Time for the whole handshake, from the connection's first byte; beyond it the connection is
     /// closed.
     pub handshake: HumanDuration,
@@ -116,7 +116,7 @@ pub struct H2Spec {
     pub idle: HumanDuration,
 }
 
-impl Default for TlsSpec {
+impl Default for ListenerTlsSpec {
     fn default() -> Self {
         Self {
             handshake: seconds(10),

@@ -7,7 +7,10 @@
 
 pub mod acme;
 mod client;
+mod settings;
+pub mod spec;
 mod terminate;
 
 pub use client::client_certificate;
+pub use settings::Settings;
 pub use terminate::{Choice, Install, Issued, Scope, Terminate};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use edge_conn::spec::TlsSpec;
+use edge_conn::spec::ListenerTlsSpec;
 use edge_conn::{
     BodyFault, GateRefusal, HandshakeFault, Listener, ListenerShared, ListenerSpec, Observer,
     TurnedAway, body_fault, connection, serve,
@@ -195,7 +195,7 @@ impl Server {
         terminate: Arc<dyn Terminate>,
     ) -> Self {
         let edit = |spec: &mut ListenerSpec| {
-            spec.tls = Some(TlsSpec::default());
+            spec.tls = Some(ListenerTlsSpec::default());
             edit(spec);
         };
         Self::start_with(edit, Some(terminate), |log, shared| Echo { log, shared })
