@@ -43,6 +43,7 @@ fn without(name: &str) -> Vec<u8> {
 }
 
 /// Heads no upstream may see.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     let twice = |name: &str, value: &str| {
         [with("x", b"y"), fields(&[(name, value), (name, value)])].concat()
@@ -314,6 +315,7 @@ struct Flood {
     unit: Box<dyn Fn(u32) -> Vec<u8>>,
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn floods() -> Vec<Flood> {
     let flood = |name, unit: Box<dyn Fn(u32) -> Vec<u8>>| Flood {
         name,
