@@ -158,7 +158,7 @@ impl Workers {
         let direct = Arc::new(Direct {
             shared: self.shared.clone(),
         });
-        let listening = ListenerShared::new(listener.clone(), observer).with_direct(direct);
+        let listening = ListenerShared::new(listener.clone(), None, observer).with_direct(direct);
         let listening = Arc::new(listening);
         for (worker, socket) in self.threads.iter().zip(&sockets) {
             let order = Order {
@@ -259,8 +259,6 @@ async fn serve(
     };
     let mut proxy = pingora::proxy::HttpProxy::new(Proxy { shared }, Arc::new(conf));
     proxy.handle_init_modules();
-    proxy.h2_options = Some(listener.h2_options());
-    proxy.server_options = Some(listener.server_options());
     edge_conn::serve(socket, Arc::new(proxy), listener, stop).await;
 }
 
