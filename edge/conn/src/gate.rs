@@ -84,10 +84,7 @@ impl HeadReader {
             Some(b) if !is_token_byte(*b) => return Err(HeadError::RequestLine.into()),
             _ => {}
         }
-        while let Some(at) = buffer
-            .get(self.seen..)
-            .and_then(|rest| memchr(b'\n', rest))
-        {
+        while let Some(at) = buffer.get(self.seen..).and_then(|rest| memchr(b'\n', rest)) {
             let lf = self.seen + at;
             if lf.checked_sub(1).and_then(|cr| buffer.get(cr)) != Some(&b'\r') {
                 return Err(HeadError::BareLf.into());

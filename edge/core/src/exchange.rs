@@ -146,7 +146,11 @@ impl RequestId {
         let mut rest = self.0;
         for digit in digits.iter_mut().rev() {
             let low = (rest & 0xf) as u8;
-            *digit = if low < 10 { b'0' + low } else { b'a' + low - 10 };
+            *digit = if low < 10 {
+                b'0' + low
+            } else {
+                b'a' + low - 10
+            };
             rest >>= 4;
         }
         digits

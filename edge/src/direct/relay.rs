@@ -110,7 +110,9 @@ impl Relay<'_> {
                 Poll::Ready(_) if filled == 0 && interim == 0 => return Err(Trouble::Silent),
                 Poll::Ready(_) => return Err(Trouble::Broken),
                 Poll::Pending => {
-                    self.server.wait(self.client, Instant::now() + patience).await?;
+                    self.server
+                        .wait(self.client, Instant::now() + patience)
+                        .await?;
                     continue;
                 }
             }
@@ -118,9 +120,8 @@ impl Relay<'_> {
                 self.text.clear();
                 let bytes = buffer.get(..filled).unwrap_or_default();
                 let (ctx, progress) = (&mut *self.ctx, &mut *self.progress);
-                let judge = |status, headers: &[Header<'_>]| {
-                    judge(ctx, progress, held, status, headers)
-                };
+                let judge =
+                    |status, headers: &[Header<'_>]| judge(ctx, progress, held, status, headers);
                 match response_head::read(bytes, asked, self.text, judge)? {
                     Found::More => break,
                     Found::Answer(answer) => return Ok((answer, filled)),
@@ -160,7 +161,11 @@ impl Relay<'_> {
             let offered = buffer.get(start..end).unwrap_or_default();
             let used = self.pass(&mut content, offered, held).await?;
             let done = content.is_done();
-            if done || held.as_ref().is_some_and(|h| h.judge.has_enough(h.data.len())) {
+            if done
+                || held
+                    .as_ref()
+                    .is_some_and(|h| h.judge.has_enough(h.data.len()))
+            {
                 self.release(held, status, done).await?;
             }
             if done {
@@ -185,7 +190,9 @@ impl Relay<'_> {
                     Poll::Ready(_) => return Err(Trouble::Broken),
                     Poll::Pending => {
                         self.client.flush().await.map_err(slow)?;
-                        self.server.wait(self.client, Instant::now() + patience).await?;
+                        self.server
+                            .wait(self.client, Instant::now() + patience)
+                            .await?;
                     }
                 }
             }
@@ -250,7 +257,11 @@ fn judge(
     status: u16,
     headers: &[Header<'_>],
 ) -> Result<(), Trouble> {
-    let fields = || headers.iter().map(|field| (field.name.as_bytes(), field.value));
+    let fields = || {
+        headers
+            .iter()
+            .map(|field| (field.name.as_bytes(), field.value))
+    };
     response::answered(ctx, status);
     if ctx.inspection.is_none() {
         return Ok(());
@@ -261,7 +272,9 @@ fn judge(
         progress.headers = fields().map(owned).collect();
     }
     let values = |wanted: &'static str| {
-        let named = headers.iter().filter(move |field| field.name.eq_ignore_ascii_case(wanted));
+        let named = headers
+            .iter()
+            .filter(move |field| field.name.eq_ignore_ascii_case(wanted));
         named.map(|field| field.value)
     };
     *held = response::judge(ctx, status, values).map(|judge| Held {

@@ -56,11 +56,8 @@ pub(super) fn read(
 ) -> Result<Found, Trouble> {
     let mut room = [const { MaybeUninit::uninit() }; FIELDS];
     let mut response = Response::new(&mut []);
-    let parsed = ParserConfig::default().parse_response_with_uninit_headers(
-        &mut response,
-        bytes,
-        &mut room,
-    );
+    let parsed =
+        ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut room);
     let length = match parsed {
         Ok(Status::Complete(length)) => length,
         Ok(Status::Partial) => return Ok(Found::More),
@@ -168,8 +165,8 @@ impl<'a> Fields<'a> {
                 }
                 Kind::Connection => {
                     let mut options = value.split(|byte| *byte == b',');
-                    fields.closes |= options
-                        .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
+                    fields.closes |=
+                        options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
                     None
                 }
                 Kind::Other => None,

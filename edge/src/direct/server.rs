@@ -61,9 +61,7 @@ impl Trouble {
                 Refusal::new(504, "upstream did not accept the connection in time")
             }
             Self::Late => Refusal::new(504, "upstream did not answer in time"),
-            Self::Unreachable | Self::Silent | Self::Broken => {
-                Refusal::new(502, "upstream failed")
-            }
+            Self::Unreachable | Self::Silent | Self::Broken => Refusal::new(502, "upstream failed"),
             Self::ClientGone => Refusal::new(CLIENT_GONE, "client gave the request up"),
             Self::ClientSlow => Refusal::new(CLIENT_GONE, "client stopped reading"),
             Self::Elsewhere | Self::Refused => Refusal::new(500, "gateway failed"),
@@ -132,7 +130,10 @@ impl Server {
             }
             let mut nothing = [0];
             let mut nothing = ReadBuf::new(&mut nothing);
-            if Pin::new(&mut *client).poll_read(cx, &mut nothing).is_ready() {
+            if Pin::new(&mut *client)
+                .poll_read(cx, &mut nothing)
+                .is_ready()
+            {
                 return Poll::Ready(Err(Trouble::ClientGone));
             }
             self.alarm.poll_at(until, cx).map(|()| Err(Trouble::Late))

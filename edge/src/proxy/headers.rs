@@ -148,12 +148,14 @@ pub(crate) fn own_host(route: Option<&RouteState>, lease: Option<&Lease>) -> Opt
     let server = lease.server()?;
     let address = SocketAddr::new(lease.address().ip(), server.port);
     let default = if server.tls { 443 } else { 80 };
-    Some(match (server.host.parse::<IpAddr>(), server.port == default) {
-        (Ok(IpAddr::V6(ip)), true) => format!("[{ip}]"),
-        (Ok(ip), false) => SocketAddr::new(ip, address.port()).to_string(),
-        (_, true) => server.host.clone(),
-        (Err(_), false) => format!("{}:{}", server.host, server.port),
-    })
+    Some(
+        match (server.host.parse::<IpAddr>(), server.port == default) {
+            (Ok(IpAddr::V6(ip)), true) => format!("[{ip}]"),
+            (Ok(ip), false) => SocketAddr::new(ip, address.port()).to_string(),
+            (_, true) => server.host.clone(),
+            (Err(_), false) => format!("{}:{}", server.host, server.port),
+        },
+    )
 }
 
 /// Removes every header by which an application learns client, scheme, host or path from a proxy.
@@ -171,7 +173,10 @@ fn remove_claims(request: &mut RequestHeader) {
 
 /// `_` counts as `-`: CGI and its heirs cannot tell them apart. Without case.
 fn is_claim(name: &[u8]) -> bool {
-    if !matches!(name.first(), Some(b'c' | b'f' | b't' | b'x' | b'C' | b'F' | b'T' | b'X')) {
+    if !matches!(
+        name.first(),
+        Some(b'c' | b'f' | b't' | b'x' | b'C' | b'F' | b'T' | b'X')
+    ) {
         return false;
     }
     let fold = |byte: &u8| match byte {
