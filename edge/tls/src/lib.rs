@@ -6,9 +6,18 @@
 #![forbid(unsafe_code)]
 
 pub mod acme;
+mod certificate;
+mod configs;
+mod pem;
+mod policies;
 mod settings;
+mod sources;
 pub mod spec;
+mod store;
 mod terminate;
+mod terminator;
 
 pub use settings::Settings;
+pub use store::Expiry;
 pub use terminate::{Choice, Install, Issued, Scope, Terminate};
+pub use terminator::{Prepared, Terminator};
