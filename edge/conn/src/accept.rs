@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use edge_tls::Terminate;
 use pingora::apps::HttpServerApp;
 use pingora::apps::HttpServerOptions;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
@@ -24,18 +25,25 @@ use crate::{Listener, Observer, TurnedAway, connection};
 /// What the workers of one listener share.
 pub struct ListenerShared {
     listener: Listener,
+    tls: Option<Arc<dyn Terminate>>,
     cap: AddressCap,
     open: AtomicUsize,
     observer: Arc<dyn Observer>,
 }
 
 impl ListenerShared {
-    /// A listener without connections.
+    /// A listener without connections. Where it speaks TLS, `tls` chooses how each handshake goes on;
+    /// without it every handshake is refused.
     #[must_use]
-    pub fn new(listener: Listener, observer: Arc<dyn Observer>) -> Self {
+    pub fn new(
+        listener: Listener,
+        tls: Option<Arc<dyn Terminate>>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
         let cap = AddressCap::new(listener.connections_per_address());
         Self {
             listener,
+            tls,
             cap,
             open: AtomicUsize::new(0),
             observer,
@@ -71,6 +79,10 @@ impl ListenerShared {
         let mut options = HttpServerOptions::default();
         options.h2_idle_timeout = Some(self.listener.h2().idle);
         options
+    }
+
+    pub(crate) fn tls(&self) -> Option<&dyn Terminate> {
+        self.tls.as_deref()
     }
 
     pub(crate) fn observer(&self) -> &dyn Observer {

@@ -7,6 +7,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use edge_core::{Connection, Head};
+use edge_tls::Scope;
 use pingora::http::ResponseHeader;
 use pingora::protocols::Digest;
 use pingora::protocols::raw_connect::ProxyDigest;
@@ -18,14 +19,20 @@ use crate::gate::HeadLimits;
 #[derive(Debug)]
 pub struct ConnectionInfo {
     connection: Arc<Connection>,
+    scope: Option<Arc<dyn Scope>>,
     head_limits: HeadLimits,
     head: Mutex<Option<Head>>,
 }
 
 impl ConnectionInfo {
-    pub(crate) fn new(connection: Arc<Connection>, head_limits: HeadLimits) -> Self {
+    pub(crate) fn new(
+        connection: Arc<Connection>,
+        scope: Option<Arc<dyn Scope>>,
+        head_limits: HeadLimits,
+    ) -> Self {
         Self {
             connection,
+            scope,
             head_limits,
             head: Mutex::new(None),
         }
@@ -35,6 +42,17 @@ impl ConnectionInfo {
     #[must_use]
     pub fn connection(&self) -> &Arc<Connection> {
         &self.connection
+    }
+
+    /// False if `host` (without port, lower case) may not be asked for on this connection, whose TLS
+    /// handshake was for another one: the answer is 421. Always true without TLS.
+    #[must_use]
+    pub fn covers(&self, host: &str) -> bool {
+        let Some(scope) = &self.scope else {
+            return true;
+        };
+        let tls = self.connection.tls.as_deref();
+        scope.covers(tls.and_then(|tls| tls.server_name.as_deref()), host)
     }
 
     /// What the listener accepts as a head; HTTP/2 heads are held to it by [`gate::check`](crate::gate::check).

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use edge_core::{Connection, Head, HeadError};
 
+use crate::client_hello::HelloFault;
+
 /// Why a request was refused before the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -168,6 +170,55 @@ impl TurnedAway {
     }
 }
 
+/// Why a TLS handshake came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandshakeFault {
+    /// It took longer than the listener allows.
+    Timeout,
+    /// The client left.
+    Closed,
+    /// The first bytes are no ClientHello.
+    Hello(HelloFault),
+    /// No certificate is served for the name the client asked for, or for clients that name none.
+    UnknownName,
+    /// None of the host's certificates fits what the client can verify.
+    NoCertificate,
+    /// The client offers none of the host's versions, cipher suites or key exchanges.
+    Incompatible,
+    /// The client offers protocols by ALPN, none of which is served.
+    NoProtocol,
+    /// The client's certificate is missing, or not valid here.
+    ClientCertificate,
+    /// The client refused with an alert; often it does not trust our certificate.
+    Alert,
+    /// The client broke the protocol.
+    Protocol,
+}
+
+impl HandshakeFault {
+    /// A stable label for metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Closed => "closed",
+            Self::Hello(HelloFault::NotTls) => "not_tls",
+            Self::Hello(HelloFault::PlainHttp) => "plain_http",
+            Self::Hello(HelloFault::TooLarge) => "hello_too_large",
+            Self::Hello(HelloFault::ServerName) => "invalid_name",
+            Self::Hello(_) => "invalid_hello",
+            Self::UnknownName => "unknown_name",
+            Self::NoCertificate => "no_certificate",
+            Self::Incompatible => "incompatible",
+            Self::NoProtocol => "no_protocol",
+            Self::ClientCertificate => "client_certificate",
+            Self::Alert => "alert",
+            Self::Protocol => "protocol",
+        }
+    }
+}
+
 /// Told about connections and refusals; called on the request path, so it must not block.
 pub trait Observer: Send + Sync {
     /// A connection is ready for its first request.
@@ -178,6 +229,9 @@ pub trait Observer: Send + Sync {
 
     /// A connection was closed before it was opened.
     fn turned_away(&self, _peer: SocketAddr, _why: TurnedAway) {}
+
+    /// A connection was closed because its TLS handshake failed.
+    fn handshake_failed(&self, _client: SocketAddr, _why: HandshakeFault) {}
 
     /// `accept` failed, for example because file descriptors ran out.
     fn accept_failed(&self, _error: &io::Error) {}

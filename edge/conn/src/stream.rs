@@ -23,19 +23,32 @@ use pingora::protocols::{
     TimingDigest, UniqueID,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
+use tokio_rustls::server::TlsStream;
 
 use crate::body::{Body, BodyFault};
 use crate::frames::FrameBrake;
 use crate::gate::Framing;
 use crate::info::{self, ConnectionInfo};
 use crate::pace::{Alarm, Late, Pace};
+use crate::prefixed::Prefixed;
 use crate::spec::Pacing;
 use crate::upgrade::UpgradeWatch;
 
 /// What an [`EdgeConn`] can stand on: a TCP socket, or TLS over one.
-pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static> Transport for T {}
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static {
+    /// The end has to be told to the peer: without `close_notify` it may take it for an attack.
+    const GOODBYE: bool;
+}
+
+impl Transport for TcpStream {
+    const GOODBYE: bool = false;
+}
+
+impl Transport for TlsStream<Prefixed> {
+    const GOODBYE: bool = true;
+}
 
 /// Limits that hold on the stream itself.
 #[derive(Debug, Clone, Copy)]
@@ -319,11 +332,15 @@ impl<S: Transport> Wire<S> {
     /// Closes so that the client can still read what was written: closing a socket with unread bytes
     /// resets it, and the reset overtakes the answer (RFC 9112 section 9.6). Bounded in time and bytes.
     pub(crate) async fn close(mut self) {
-        if !self.answered || self.eof {
+        if !S::GOODBYE && (!self.answered || self.eof) {
             return;
         }
         // Where nothing more is due, only what is already there is looked at.
-        let patience = if self.clean { Duration::ZERO } else { LINGER };
+        let patience = if self.clean || self.eof {
+            Duration::ZERO
+        } else {
+            LINGER
+        };
         let finish = async {
             if self.io.write_all_buf(&mut self.out).await.is_err()
                 || self.io.shutdown().await.is_err()

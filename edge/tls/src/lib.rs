@@ -7,6 +7,7 @@
 
 pub mod acme;
 mod certificate;
+mod client;
 mod configs;
 mod pem;
 mod policies;
@@ -17,6 +18,7 @@ mod store;
 mod terminate;
 mod terminator;
 
+pub use client::client_certificate;
 pub use settings::Settings;
 pub use store::Expiry;
 pub use terminate::{Choice, Install, Issued, Scope, Terminate};

@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use edge_conn::spec::ListenerTlsSpec;
 use edge_conn::{
-    BodyFault, GateRefusal, Listener, ListenerShared, ListenerSpec, Observer, TurnedAway,
-    body_fault, connection, serve,
+    BodyFault, GateRefusal, HandshakeFault, Listener, ListenerShared, ListenerSpec, Observer,
+    TurnedAway, body_fault, connection, serve,
 };
-use edge_core::Connection;
+use edge_core::{Connection, Tls};
+use edge_tls::Terminate;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -38,6 +40,17 @@ impl Log {
 impl Observer for Log {
     fn opened(&self, connection: &Connection) {
         self.note(format!("opened {}", connection.client.ip()));
+        if let Some(tls) = connection.tls.as_deref() {
+            let name = tls.server_name.as_deref().unwrap_or("-");
+            let client = tls.client.as_ref().map_or("-", |client| &client.subject);
+            let Tls {
+                version,
+                cipher,
+                ja4,
+                ..
+            } = tls;
+            self.note(format!("tls {name} {version} {cipher} {ja4} {client}"));
+        }
     }
 
     fn closed(&self, connection: &Connection) {
@@ -46,6 +59,10 @@ impl Observer for Log {
 
     fn turned_away(&self, peer: SocketAddr, why: TurnedAway) {
         self.note(format!("turned away {} {}", peer.ip(), why.name()));
+    }
+
+    fn handshake_failed(&self, client: SocketAddr, why: HandshakeFault) {
+        self.note(format!("handshake {} {}", client.ip(), why.name()));
     }
 
     fn refused(&self, refusal: GateRefusal) {
@@ -169,12 +186,36 @@ impl Server {
     where
         A: HttpServerApp + Send + Sync + 'static,
     {
+        Self::start_with(edit, None, app)
+    }
+
+    /// A listener that speaks TLS.
+    pub(crate) fn start_tls(
+        edit: impl FnOnce(&mut ListenerSpec),
+        terminate: Arc<dyn Terminate>,
+    ) -> Self {
+        let edit = |spec: &mut ListenerSpec| {
+            spec.tls = Some(ListenerTlsSpec::default());
+            edit(spec);
+        };
+        Self::start_with(edit, Some(terminate), |log, shared| Echo { log, shared })
+    }
+
+    fn start_with<A>(
+        edit: impl FnOnce(&mut ListenerSpec),
+        terminate: Option<Arc<dyn Terminate>>,
+        app: impl FnOnce(Arc<Log>, Arc<ListenerShared>) -> A,
+    ) -> Self
+    where
+        A: HttpServerApp + Send + Sync + 'static,
+    {
         let mut spec = ListenerSpec::new("127.0.0.1:0");
         edit(&mut spec);
         let log = Arc::new(Log::default());
         let listener = Listener::try_from(spec).unwrap();
         let shared = Arc::new(ListenerShared::new(
             listener,
+            terminate,
             Arc::clone(&log) as Arc<dyn Observer>,
         ));
         let socket = tokio::net::TcpListener::from_std(
@@ -206,11 +247,12 @@ impl Server {
     }
 }
 
-pub(crate) struct Client(pub(crate) TcpStream);
+pub(crate) struct Client<S = TcpStream>(pub(crate) S);
 
-impl Client {
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.write_all(bytes.as_ref()).await.unwrap();
+        self.0.flush().await.unwrap();
     }
 
     /// Reads until `end` was seen, or panics after five seconds.
