@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use edge_conn::ConnectionInfo;
 use edge_conn::gate::{self, HeadLimits};
 use edge_core::{Connection, Exchange, Head, Layer, Refusal, Version};
 use http::header;
@@ -16,6 +17,7 @@ use super::body::{CLIENT_GONE, Source};
 use super::intercept::Handle;
 use super::stream::{self, Upgrade};
 use super::{Context, answer, headers};
+use crate::assemble::Gateway;
 use crate::pipeline::{self, Admitted, Refused};
 
 /// Runs the pipeline; true if the request has been answered.
@@ -38,7 +40,9 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bo
     let info = session.digest().and_then(edge_conn::connection);
     let limits = info.map_or_else(|| gateway.head_limits(), |info| *info.head_limits());
     let id = exchange.id;
-    let refused = match prepare(&limits, exchange) {
+    let misdirected = info.is_some_and(|info| misdirected(info, exchange));
+    let prepared = prepare(&limits, exchange);
+    let refused = match prepared.and_then(|upgrade| directed(misdirected, upgrade)) {
         Ok(upgrade) => {
             fit(session, exchange, &upgrade);
             let mut body = Source::Client(session);
@@ -121,6 +125,24 @@ pub(crate) fn prepare(limits: &HeadLimits, exchange: &Exchange) -> Result<Upgrad
     stream::upgrade(head)
 }
 
+/// Whether a request is for a host its TLS connection is not for (RFC 9110 section 15.5.20): nobody may
+/// reach a host under the policy or the certificate of another. A request that names no host reaches only
+/// routes for every host.
+fn misdirected(info: &ConnectionInfo, exchange: &Exchange) -> bool {
+    let (Some(head), Some(_)) = (&exchange.head, &exchange.connection.tls) else {
+        return false;
+    };
+    let host = Gateway::host(head);
+    !host.is_empty() && !info.covers(&host)
+}
+
+fn directed(misdirected: bool, upgrade: Upgrade) -> Result<Upgrade, Refusal> {
+    if misdirected {
+        return Err(Refusal::new(421, "host not served on this connection"));
+    }
+    Ok(upgrade)
+}
+
 /// Makes pingora see the request as it was judged, and gives it the clock it lacks.
 fn fit(session: &mut Session, exchange: &Exchange, upgrade: &Upgrade) {
     if *upgrade == Upgrade::Bogus {
@@ -154,7 +176,7 @@ fn arrived(session: &Session) -> (Arc<Connection>, Option<Head>) {
     if !session.is_http2() {
         return (
             connection,
-            info.and_then(edge_conn::ConnectionInfo::take_head),
+            info.and_then(ConnectionInfo::take_head),
         );
     }
     let request = session.req_header();

@@ -80,13 +80,20 @@ pub(crate) fn read<'a>(
     let key = aws_lc_rs::default_provider()
         .key_provider
         .load_private_key(key)
-        .map_err(|_| (key_path, "holds a private key of a kind that cannot be used".into()))?;
-    let certificate = certificate(CertifiedKey::new(contents.certificates, key))
-        .map_err(|why| (file, why))?;
+        .map_err(|_| {
+            (
+                key_path,
+                "holds a private key of a kind that cannot be used".into(),
+            )
+        })?;
+    let certificate =
+        certificate(CertifiedKey::new(contents.certificates, key)).map_err(|why| (file, why))?;
     let mut doubts = chain_doubts(&certificate.certified);
     if public {
         let file = key_path.display();
-        doubts.push(format!("everybody on this machine can read the key in {file}"));
+        doubts.push(format!(
+            "everybody on this machine can read the key in {file}"
+        ));
     }
     Ok(Read {
         certificate,
@@ -194,7 +201,6 @@ fn time(seconds: i64) -> SystemTime {
         .and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)))
         .unwrap_or(UNIX_EPOCH)
 }
-
 
 /// Most certificates in one chain.
 const MAX_CHAIN: usize = 16;

@@ -96,7 +96,8 @@ impl<'a> Configs<'a> {
             for (index, authority) in self.authorities(file).into_iter().enumerate() {
                 if let Err(error) = roots.add(authority) {
                     let number = index + 1;
-                    let why = format!("certificate number {number} cannot be an authority: {error}");
+                    let why =
+                        format!("certificate number {number} cannot be an authority: {error}");
                     self.fail(file, why);
                 }
             }
@@ -154,7 +155,10 @@ impl<'a> Configs<'a> {
         self.watch.push(file.to_owned());
         let found = match pem::read(file, MAX_BUNDLE_FILE) {
             Ok(contents) if contents.crls.is_empty() => {
-                self.fail(file, "holds no list of revoked certificates (X509 CRL)".into());
+                self.fail(
+                    file,
+                    "holds no list of revoked certificates (X509 CRL)".into(),
+                );
                 Vec::new()
             }
             Ok(contents) => contents.crls,

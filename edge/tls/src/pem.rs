@@ -69,7 +69,9 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Contents, String> {
         .read_to_end(&mut text)
         .map_err(|error| format!("cannot be read: {error}"))?;
     if text.len() as u64 > limit {
-        return Err(format!("larger than {limit} bytes, which is too much for such a file"));
+        return Err(format!(
+            "larger than {limit} bytes, which is too much for such a file"
+        ));
     }
     let mut contents = parse(&text)?;
     contents.public = data.mode() & 0o007 != 0;

@@ -95,10 +95,12 @@ impl Scope for PolicyScope {
         if same_host && policies.generation == self.generation {
             return true;
         }
-        if policies.of(Some(host)).is_none_or(|now| *now != self.policy) {
+        if policies
+            .of(Some(host))
+            .is_none_or(|now| *now != self.policy)
+        {
             return false;
         }
-        same_host
-            || server_name.is_none_or(|asked| self.live.store.shows_the_same(asked, host))
+        same_host || server_name.is_none_or(|asked| self.live.store.shows_the_same(asked, host))
     }
 }

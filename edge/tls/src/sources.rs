@@ -90,13 +90,7 @@ pub(crate) fn load(sources: &[Source], before: &Pairs, watch: &mut Vec<PathBuf>)
 }
 
 impl Loaded {
-    fn take(
-        &mut self,
-        wanted: Wanted,
-        read: Outcome,
-        before: &Pairs,
-        now: SystemTime,
-    ) {
+    fn take(&mut self, wanted: Wanted, read: Outcome, before: &Pairs, now: SystemTime) {
         let pair = match (read, before.get(&wanted.certificate)) {
             (Ok(pair), _) => pair,
             (Err((file, why)), _) if wanted.named => {
@@ -153,11 +147,7 @@ fn end(certificate: &Certificate, now: SystemTime) -> Option<String> {
 }
 
 /// Reads what has changed, on all processors if it is much.
-fn read_all(
-    wanted: &[Wanted],
-    before: &Pairs,
-    now: SystemTime,
-) -> Vec<(Wanted, Outcome)> {
+fn read_all(wanted: &[Wanted], before: &Pairs, now: SystemTime) -> Vec<(Wanted, Outcome)> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let share = wanted.len().div_ceil(threads).max(MIN_SHARE);
     let read = |part: &[Wanted]| -> Vec<_> {
@@ -173,7 +163,9 @@ fn read_all(
             .chunks(share)
             .map(|part| scope.spawn(move || read(part)))
             .collect();
-        let parts = parts.into_iter().map(|part| part.join().unwrap_or_default());
+        let parts = parts
+            .into_iter()
+            .map(|part| part.join().unwrap_or_default());
         parts.flatten().collect()
     })
 }

@@ -165,7 +165,9 @@ impl Terminator {
     #[must_use]
     pub fn forwards(&self, host: &str) -> bool {
         let policies = self.live.policies.load();
-        let client = policies.of(Some(host)).and_then(|policy| policy.client.as_ref());
+        let client = policies
+            .of(Some(host))
+            .and_then(|policy| policy.client.as_ref());
         client.is_some_and(|client| client.forward)
     }
 
@@ -190,10 +192,7 @@ impl Terminator {
 }
 
 /// Keys stay over a reload, so that sessions do.
-fn tickets(
-    settings: &Settings,
-    before: Option<Tickets>,
-) -> Result<Option<Tickets>, rustls::Error> {
+fn tickets(settings: &Settings, before: Option<Tickets>) -> Result<Option<Tickets>, rustls::Error> {
     let Some(rotate) = settings.rotate else {
         return Ok(None);
     };

@@ -57,7 +57,8 @@ impl Names {
 
 impl Kinds {
     fn add(&mut self, certificate: &Arc<Certificate>, now: SystemTime) {
-        let rank = |certificate: &Certificate| (certificate.not_before <= now, certificate.not_after);
+        let rank =
+            |certificate: &Certificate| (certificate.not_before <= now, certificate.not_after);
         let stays = self
             .iter()
             .find(|other| other.kind == certificate.kind)
