@@ -25,4 +25,5 @@ mod routing;
 mod sharing;
 mod slow;
 mod streams;
+mod tls;
 mod yielding;

@@ -174,10 +174,7 @@ fn arrived(session: &Session) -> (Arc<Connection>, Option<Head>) {
         |info| info.connection().clone(),
     );
     if !session.is_http2() {
-        return (
-            connection,
-            info.and_then(ConnectionInfo::take_head),
-        );
+        return (connection, info.and_then(ConnectionInfo::take_head));
     }
     let request = session.req_header();
     let target = request
