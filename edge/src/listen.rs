@@ -259,8 +259,6 @@ async fn serve(
     };
     let mut proxy = pingora::proxy::HttpProxy::new(Proxy { shared }, Arc::new(conf));
     proxy.handle_init_modules();
-    proxy.h2_options = Some(listener.h2_options());
-    proxy.server_options = Some(listener.server_options());
     edge_conn::serve(socket, Arc::new(proxy), listener, stop).await;
 }
 

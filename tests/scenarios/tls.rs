@@ -107,10 +107,19 @@ fn the_example_serves_both_protocols_and_tells_the_upstream_so() {
         let seen = upstream
             .requests()
             .into_iter()
-            .find(|seen| seen.target() == target)
+            .find(|seen| seen.message.target() == target)
             .unwrap();
-        assert_eq!(seen.header("x-forwarded-proto"), Some("https"), "{target}");
-        assert!(seen.header("forwarded").unwrap().ends_with("proto=https"));
+        assert_eq!(
+            seen.message.header("x-forwarded-proto"),
+            Some("https"),
+            "{target}"
+        );
+        assert!(
+            seen.message
+                .header("forwarded")
+                .unwrap()
+                .ends_with("proto=https")
+        );
     }
     let record = gateway.record_of("/one");
     assert_eq!(record.text("/tls/version"), "TLSv1.3");
@@ -220,7 +229,7 @@ fn a_host_that_the_connection_is_not_for_is_misdirected() {
         edge.upstream
             .requests()
             .iter()
-            .all(|seen| seen.target() != "/misdirected")
+            .all(|seen| seen.message.target() != "/misdirected")
     );
 }
 
@@ -339,14 +348,17 @@ fn a_host_with_mutual_tls_serves_only_clients_it_can_verify() {
         .upstream
         .requests()
         .into_iter()
-        .find(|seen| seen.target() == "/who")
+        .find(|seen| seen.message.target() == "/who")
         .unwrap();
-    let proven = seen.header("client-cert").unwrap();
+    let proven = seen.message.header("client-cert").unwrap();
     assert!(
         proven.starts_with(":MII") && proven.ends_with(':'),
         "{proven}"
     );
-    assert!(seen.header("client_cert").is_none() && seen.header("client-cert-chain").is_none());
+    assert!(
+        seen.message.header("client_cert").is_none()
+            && seen.message.header("client-cert-chain").is_none()
+    );
     let record = edge.gateway.record_of("/who");
     assert_eq!(record.text("/tls/client_subject"), "CN=alice");
     // Where it is not forwarded, nothing arrives, neither proven nor claimed.
@@ -356,9 +368,9 @@ fn a_host_with_mutual_tls_serves_only_clients_it_can_verify() {
         .upstream
         .requests()
         .into_iter()
-        .find(|seen| seen.target() == "/quiet")
+        .find(|seen| seen.message.target() == "/quiet")
         .unwrap();
-    assert!(seen.header("client-cert").is_none());
+    assert!(seen.message.header("client-cert").is_none());
 }
 
 #[test]

@@ -12,8 +12,6 @@ use std::time::Duration;
 
 use edge_tls::Terminate;
 use pingora::apps::HttpServerApp;
-use pingora::apps::HttpServerOptions;
-use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::server::ShutdownWatch;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
@@ -60,25 +58,6 @@ impl ListenerShared {
     #[must_use]
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
-    }
-
-    /// Options that make pingora keep the listener's HTTP/2 limits.
-    #[must_use]
-    pub fn h2_options(&self) -> H2Options {
-        let h2 = self.listener.h2();
-        let mut options = default_h2_options();
-        options.max_concurrent_streams(h2.streams);
-        options.max_header_list_size(h2.header_list);
-        options.max_pending_accept_reset_streams(h2.pending_resets as usize);
-        options
-    }
-
-    /// Options that make pingora close idle HTTP/2 connections.
-    #[must_use]
-    pub fn server_options(&self) -> HttpServerOptions {
-        let mut options = HttpServerOptions::default();
-        options.h2_idle_timeout = Some(self.listener.h2().idle);
-        options
     }
 
     pub(crate) fn tls(&self) -> Option<&dyn Terminate> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use edge_core::{Connection, Head};
 use edge_tls::Scope;
-use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream, ServerApp};
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
@@ -24,6 +24,7 @@ use crate::accept::{ListenerShared, stopped};
 use crate::cap::Place;
 use crate::frames::PREFACE;
 use crate::gate::{self, Admitted, HeadReader};
+use crate::h2;
 use crate::handshake::handshake;
 use crate::info::ConnectionInfo;
 use crate::proxy_protocol::{self, ProxyHeader};
@@ -121,6 +122,7 @@ where
         let limits = StreamLimits {
             pacing: listener.pacing(),
             tunnel_idle: listener.tunnel_idle(),
+            head_deadline: listener.head_deadline(),
             pending: listener.head().bytes,
         };
         let Ok(conn) = EdgeConn::new(io, self.fd, pending, Arc::clone(&info), limits) else {
@@ -132,6 +134,7 @@ where
             shared: Arc::clone(&self.shared),
             info,
             shutdown: self.shutdown,
+            limits,
             spoken,
         }
         .run(Box::new(conn))
@@ -182,6 +185,7 @@ struct Session<A> {
     shared: Arc<ListenerShared>,
     info: Arc<ConnectionInfo>,
     shutdown: ShutdownWatch,
+    limits: StreamLimits,
     spoken: Spoken,
 }
 
@@ -212,9 +216,15 @@ where
                     (conn, persist) = (back, kept);
                 }
                 Ok(Next::Http2) => {
-                    conn.begin_http2();
-                    self.app.process_new(conn, &self.shutdown).await;
-                    return;
+                    return h2::serve(
+                        conn,
+                        self.limits,
+                        self.app,
+                        self.shared,
+                        self.info,
+                        self.shutdown,
+                    )
+                    .await;
                 }
                 Ok(Next::Refused(reason)) => {
                     self.refuse(&mut conn, reason, None, Bytes::new()).await;

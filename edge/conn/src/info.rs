@@ -10,10 +10,12 @@ use edge_core::{Connection, Head};
 use edge_tls::Scope;
 use pingora::http::ResponseHeader;
 use pingora::protocols::Digest;
+use pingora::protocols::http::ServerSession;
 use pingora::protocols::raw_connect::ProxyDigest;
 
 use crate::BodyFault;
 use crate::gate::HeadLimits;
+use crate::h2::Carried;
 
 /// Facts about a connection, and the head of the request it carries right now.
 #[derive(Debug)]
@@ -63,7 +65,7 @@ impl ConnectionInfo {
 
     /// The HTTP/1 head as it arrived. The application must take it once per request: a head that
     /// is still here afterwards means that the engine refused the request, and is recorded so.
-    /// Always `None` on HTTP/2.
+    /// Always `None` on HTTP/2, whose streams carry their heads themselves: see [`take_head`].
     #[must_use]
     pub fn take_head(&self) -> Option<Head> {
         self.head
@@ -84,6 +86,19 @@ pub fn connection(digest: &Digest) -> Option<&ConnectionInfo> {
     user_data
         .downcast_ref::<Arc<ConnectionInfo>>()
         .map(AsRef::as_ref)
+}
+
+/// The head of the request that `session` carries, as it arrived; `None` if it was taken before.
+#[must_use]
+pub fn take_head(session: &mut ServerSession) -> Option<Head> {
+    if session.is_custom() {
+        let carried = session
+            .req_header_mut()
+            .extensions_mut()
+            .remove::<Carried>();
+        return carried.map(|Carried(head)| head);
+    }
+    session.digest().and_then(connection)?.take_head()
 }
 
 /// Why reading a request body failed, if it was the client's fault and ours to see.

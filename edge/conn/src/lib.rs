@@ -27,6 +27,8 @@ mod accept;
 #[cfg(feature = "pingora")]
 mod connection;
 #[cfg(feature = "pingora")]
+mod h2;
+#[cfg(feature = "pingora")]
 mod handshake;
 #[cfg(feature = "pingora")]
 mod info;
@@ -41,6 +43,6 @@ mod stream;
 pub use accept::{ListenerShared, bind, serve};
 pub use body::BodyFault;
 #[cfg(feature = "pingora")]
-pub use info::{ConnectionInfo, body_fault, connection};
+pub use info::{ConnectionInfo, body_fault, connection, take_head};
 pub use refusal::{GateRefusal, HandshakeFault, Observer, Reason, TurnedAway};
 pub use spec::{Listener, ListenerSpec};

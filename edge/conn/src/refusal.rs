@@ -12,6 +12,7 @@ use bytes::Bytes;
 use edge_core::{Connection, Head, HeadError};
 
 use crate::client_hello::HelloFault;
+use crate::frames::ErrorSent;
 
 /// Why a request was refused before the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -58,10 +59,29 @@ pub enum Reason {
     Expectation,
     #[error("the HTTP engine could not read the request")]
     Engine,
+    #[error("CONNECT for a protocol other than WebSocket, version 13")]
+    Protocol,
+    #[error("malformed request in HTTP/2 frames")]
+    Http2Stream,
+    #[error("malformed HTTP/2 frames")]
+    Http2Connection,
+    #[error("flood of HTTP/2 frames that carry nothing")]
+    Http2Flood,
 }
 
 impl Reason {
-    /// The status the client is answered with.
+    /// What an error means that was sent to an HTTP/2 client.
+    #[must_use]
+    pub(crate) const fn of_http2(error: ErrorSent) -> Self {
+        match (error.stream, error.code) {
+            (_, ENHANCE_YOUR_CALM) => Self::Http2Flood,
+            (Some(_), _) => Self::Http2Stream,
+            (None, _) => Self::Http2Connection,
+        }
+    }
+
+    /// The status the client is answered with. An HTTP/2 stream or connection that is reset gets
+    /// none; the status says whose fault it was.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
@@ -72,7 +92,7 @@ impl Reason {
             Self::HeadTooLarge | Self::Syntax(HeadError::TooLarge | HeadError::TooManyFields) => {
                 431
             }
-            Self::MethodTooLong => 501,
+            Self::MethodTooLong | Self::Protocol => 501,
             _ => 400,
         }
     }
@@ -101,6 +121,10 @@ impl Reason {
             Self::Nomination => "connection_nomination",
             Self::Expectation => "expectation",
             Self::Engine => "engine",
+            Self::Protocol => "protocol",
+            Self::Http2Stream => "http2_stream",
+            Self::Http2Connection => "http2_connection",
+            Self::Http2Flood => "http2_flood",
         }
     }
 }
@@ -137,6 +161,9 @@ pub struct GateRefusal {
     /// Why.
     pub reason: Reason,
 }
+
+/// RFC 9113 section 7.
+const ENHANCE_YOUR_CALM: u32 = 11;
 
 impl GateRefusal {
     /// How many bytes of a refused head are kept.

@@ -9,14 +9,13 @@ use bytes::{Bytes, BytesMut};
 use edge_conn::spec::ListenerTlsSpec;
 use edge_conn::{
     BodyFault, GateRefusal, HandshakeFault, Listener, ListenerShared, ListenerSpec, Observer,
-    TurnedAway, body_fault, connection, serve,
+    TurnedAway, body_fault, serve, take_head,
 };
 use edge_core::{Connection, Tls};
 use edge_tls::Terminate;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -66,7 +65,7 @@ impl Observer for Log {
     }
 
     fn refused(&self, refusal: GateRefusal) {
-        assert!(!refusal.raw.is_empty() && refusal.raw.len() <= GateRefusal::RAW_MAX);
+        assert!(refusal.raw.len() <= GateRefusal::RAW_MAX);
         self.note(format!(
             "refused {} {}",
             refusal.status,
@@ -78,7 +77,6 @@ impl Observer for Log {
 /// Answers with what it was asked: client, request line as it arrived, and body.
 pub(crate) struct Echo {
     pub(crate) log: Arc<Log>,
-    shared: Arc<ListenerShared>,
 }
 
 #[async_trait]
@@ -95,7 +93,7 @@ impl HttpServerApp for Echo {
         if path == "/panic-less-refusal" {
             return None; // as when the engine refuses: the head is not taken
         }
-        let head = connection(http.digest()?)?.take_head();
+        let head = take_head(&mut http);
         let target = head.map_or("-".into(), |h| {
             String::from_utf8_lossy(h.target()).into_owned()
         });
@@ -130,10 +128,6 @@ impl HttpServerApp for Echo {
         let settings = HttpPersistentSettings::for_session(&http);
         let reusable = http.finish().await.ok()??;
         Some(ReusedHttpStream::from_reusable_stream(reusable, settings))
-    }
-
-    fn h2_options(&self) -> Option<H2Options> {
-        Some(self.shared.h2_options())
     }
 }
 
@@ -176,12 +170,12 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(edit: impl FnOnce(&mut ListenerSpec)) -> Self {
-        Self::start_app(edit, |log, shared| Echo { log, shared })
+        Self::start_app(edit, |log| Echo { log })
     }
 
     pub(crate) fn start_app<A>(
         edit: impl FnOnce(&mut ListenerSpec),
-        app: impl FnOnce(Arc<Log>, Arc<ListenerShared>) -> A,
+        app: impl FnOnce(Arc<Log>) -> A,
     ) -> Self
     where
         A: HttpServerApp + Send + Sync + 'static,
@@ -198,13 +192,13 @@ impl Server {
             spec.tls = Some(ListenerTlsSpec::default());
             edit(spec);
         };
-        Self::start_with(edit, Some(terminate), |log, shared| Echo { log, shared })
+        Self::start_with(edit, Some(terminate), |log| Echo { log })
     }
 
     fn start_with<A>(
         edit: impl FnOnce(&mut ListenerSpec),
         terminate: Option<Arc<dyn Terminate>>,
-        app: impl FnOnce(Arc<Log>, Arc<ListenerShared>) -> A,
+        app: impl FnOnce(Arc<Log>) -> A,
     ) -> Self
     where
         A: HttpServerApp + Send + Sync + 'static,
@@ -224,7 +218,7 @@ impl Server {
         .unwrap();
         let address = socket.local_addr().unwrap();
         let (stop, watch) = watch::channel(false);
-        let app = Arc::new(app(Arc::clone(&log), Arc::clone(&shared)));
+        let app = Arc::new(app(Arc::clone(&log)));
         let done = tokio::spawn(serve(socket, app, Arc::clone(&shared), watch));
         Self {
             address,
