@@ -5,14 +5,17 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use edge_config::HostHeader;
 use edge_core::Exchange;
+use edge_tls::Terminator;
 use http::header::{self, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use pingora::{ErrorType, OrErr, Result};
 
 use super::answer::REQUEST_ID;
-use crate::assemble::RouteState;
+use crate::assemble::{Gateway, RouteState};
 use crate::upstreams::Lease;
 
 /// Sets forwarding headers (`X-Forwarded-*`, `X-Real-IP`, RFC 7239 `Forwarded`) and the request's
@@ -57,10 +60,7 @@ pub(crate) fn tell_origin<'a, F: Iterator<Item = (&'a [u8], &'a [u8])>>(
 ) {
     let fields = || fields().filter(|_| peer_is_trusted);
     let has = |name: &str| fields().any(|(found, _)| is(found, name));
-    let scheme = match exchange.connection.tls {
-        Some(_) => "https",
-        None => "http",
-    };
+    let scheme = scheme(exchange);
     let host = host.filter(|host| is_text(host));
     let peer = exchange.connection.client.ip().to_canonical();
     let client = exchange.client.ip().to_canonical();
@@ -107,13 +107,50 @@ pub(crate) fn tell_origin<'a, F: Iterator<Item = (&'a [u8], &'a [u8])>>(
 }
 
 /// True for a field of the client that never reaches a server: what [`tell_origin`] says instead,
-/// and claims of a peer that is not trusted.
+/// certificates, and claims of a peer that is not trusted.
 pub(crate) fn is_ours(name: &[u8], peer_is_trusted: bool) -> bool {
+    if matches!(name.first(), Some(b'c' | b'C')) && is_one_of(name, CERTIFICATE_CLAIMS) {
+        return true;
+    }
     if peer_is_trusted {
         REPLACED.iter().any(|replaced| is(name, replaced))
     } else {
         is_claim(name)
     }
+}
+
+/// How the client spoke to us.
+fn scheme(exchange: &Exchange) -> &'static str {
+    match exchange.connection.tls {
+        Some(_) => "https",
+        None => "http",
+    }
+}
+
+/// Hands the certificate a client proved to own to the upstream, where its host says so (RFC 9440). Whatever
+/// else claims to be one is removed, whoever sent it: only a handshake of ours proves anything.
+pub(crate) fn client_certificate(
+    request: &mut RequestHeader,
+    exchange: &Exchange,
+    tls: &Terminator,
+) -> Result<()> {
+    let claims = request.headers.keys();
+    let claims = claims.filter(|name| is_one_of(name.as_ref(), CERTIFICATE_CLAIMS));
+    for claim in claims.cloned().collect::<Vec<_>>() {
+        request.remove_header(&claim);
+    }
+    match own_certificate(exchange, tls) {
+        Some(value) => request.insert_header("client-cert", value),
+        None => Ok(()),
+    }
+}
+
+/// The certificate a server is to see, as RFC 9440 writes it.
+pub(crate) fn own_certificate(exchange: &Exchange, tls: &Terminator) -> Option<String> {
+    let client = exchange.connection.tls.as_ref()?.client.as_ref()?;
+    let head = exchange.head.as_ref()?;
+    let wanted = tls.forwards(&Gateway::host(head));
+    wanted.then(|| format!(":{}:", BASE64_STANDARD.encode(&client.der)))
 }
 
 /// Says again that the client takes trailers, which gRPC servers insist on. Only to an HTTP/2 upstream:
@@ -179,18 +216,22 @@ fn is_claim(name: &[u8]) -> bool {
     ) {
         return false;
     }
+    is_one_of(name, CLAIMS) || CLAIM_FAMILIES.iter().any(|family| begins(name, family))
+}
+
+/// Whether `name` is in the list, however it is spelt.
+fn is_one_of(name: &[u8], list: &[&str]) -> bool {
+    list.iter()
+        .any(|claim| claim.len() == name.len() && begins(name, claim))
+}
+
+fn begins(name: &[u8], start: &str) -> bool {
     let fold = |byte: &u8| match byte {
         b'_' => b'-',
         byte => byte.to_ascii_lowercase(),
     };
-    let begins = |start: &str| {
-        let mut bytes = name.iter().map(fold);
-        start.bytes().all(|wanted| bytes.next() == Some(wanted))
-    };
-    CLAIMS
-        .iter()
-        .any(|claim| claim.len() == name.len() && begins(claim))
-        || CLAIM_FAMILIES.iter().any(|family| begins(family))
+    let mut bytes = name.iter().map(fold);
+    start.bytes().all(|wanted| bytes.next() == Some(wanted))
 }
 
 fn is(name: &[u8], wanted: &str) -> bool {
@@ -273,6 +314,9 @@ const CLAIMS: &[&str] = &[
     "x-request-id",
     "x-rewrite-url",
 ];
+
+/// RFC 9440.
+const CERTIFICATE_CLAIMS: &[&str] = &["client-cert", "client-cert-chain"];
 
 const CLAIM_FAMILIES: &[&str] = &["cf-", "x-envoy-", "x-forwarded-", "x-original-"];
 

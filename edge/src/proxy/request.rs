@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use edge_conn::ConnectionInfo;
 use edge_conn::gate::{self, HeadLimits};
 use edge_core::{Connection, Exchange, Head, Layer, Refusal, RequestId, Version};
 use http::header;
@@ -26,10 +27,9 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bo
     }
     let gateway = ctx.shared.gateway();
     let (connection, head) = arrived(session);
-    let limits = session.digest().and_then(edge_conn::connection);
-    let limits = limits.map_or_else(|| gateway.head_limits(), |info| *info.head_limits());
     let id = begin(ctx, gateway, connection, head);
-    let judged = match enter(ctx, &limits) {
+    let info = session.digest().and_then(edge_conn::connection);
+    let judged = match enter(ctx, info) {
         Ok(upgrade) => {
             if upgrade == Upgrade::Bogus {
                 session.req_header_mut().remove_header(&header::UPGRADE);
@@ -86,12 +86,17 @@ pub(crate) fn begin(
     id
 }
 
-/// Asks the gate once more: [`prepare`], with its refusal carried out.
-pub(crate) fn enter(ctx: &mut Context, limits: &HeadLimits) -> Result<Upgrade, Refused> {
+/// Asks the gate once more: [`prepare`], and whether the connection is for the host asked for; with
+/// the refusal carried out.
+pub(crate) fn enter(ctx: &mut Context, info: Option<&ConnectionInfo>) -> Result<Upgrade, Refused> {
     let (Some(exchange), Some(gateway)) = (&mut ctx.exchange, &ctx.gateway) else {
         return Err(Refused::Drop);
     };
-    prepare(limits, exchange).map_err(|refusal| {
+    let limits = info.map_or_else(|| gateway.head_limits(), |info| *info.head_limits());
+    let misdirected = info.is_some_and(|info| misdirected(info, exchange));
+    let prepared = prepare(&limits, exchange);
+    let entered = prepared.and_then(|upgrade| directed(misdirected, upgrade));
+    entered.map_err(|refusal| {
         let refused = pipeline::refuse(exchange, Layer::Gate, refusal);
         ctx.inspection = pipeline::witness(gateway, exchange, false);
         refused
@@ -152,6 +157,24 @@ pub(crate) fn prepare(limits: &HeadLimits, exchange: &Exchange) -> Result<Upgrad
         gate::check(head, limits).map_err(|reason| Refusal::new(reason.status(), reason.name()))?;
     }
     stream::upgrade(head)
+}
+
+/// Whether a request is for a host its TLS connection is not for (RFC 9110 section 15.5.20): nobody may
+/// reach a host under the policy or the certificate of another. A request that names no host reaches only
+/// routes for every host.
+fn misdirected(info: &ConnectionInfo, exchange: &Exchange) -> bool {
+    let (Some(head), Some(_)) = (&exchange.head, &exchange.connection.tls) else {
+        return false;
+    };
+    let host = Gateway::host(head);
+    !host.is_empty() && !info.covers(&host)
+}
+
+fn directed(misdirected: bool, upgrade: Upgrade) -> Result<Upgrade, Refusal> {
+    if misdirected {
+        return Err(Refusal::new(421, "host not served on this connection"));
+    }
+    Ok(upgrade)
 }
 
 /// What our accept loop knows of the connection, and the head as it arrived.
