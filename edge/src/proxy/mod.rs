@@ -49,6 +49,8 @@ pub(crate) struct Context {
     /// The configuration this request began with; a reload does not change it.
     pub(crate) gateway: Option<Arc<Gateway>>,
     pub(crate) inspection: Option<Inspection>,
+    /// Has the inspection while a response is held on the short way.
+    pub(crate) judge: Option<hold::Judge>,
     intercept: Option<intercept::Handle>,
     pub(crate) route: Option<Arc<RouteState>>,
     /// Without it no upstream is chosen.
@@ -181,6 +183,7 @@ impl Context {
             exchange: None,
             gateway: None,
             inspection: None,
+            judge: None,
             intercept: None,
             route: None,
             permit: None,

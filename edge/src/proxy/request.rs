@@ -1,5 +1,6 @@
 //! The request side: from pingora's session to the pipeline and back.
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -21,7 +22,9 @@ use crate::pipeline::{self, Admitted, Refused};
 
 /// Runs the pipeline; true if the request has been answered.
 pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bool> {
-    if let Some(prepared) = prepared(session) {
+    // A request that passed the pipeline on the short way, and cannot end there.
+    let prepared = edge_conn::take_prepared(&mut session.downstream_session);
+    if let Some(Ok(prepared)) = prepared.map(<Box<dyn Any + Send>>::downcast::<Context>) {
         *ctx = *prepared;
         return Ok(false);
     }
@@ -60,12 +63,6 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bo
         }
     }
     Ok(true)
-}
-
-/// A request that passed the pipeline on the short way, and cannot end there.
-fn prepared(session: &Session) -> Option<Box<Context>> {
-    let info = edge_conn::connection(session.digest()?)?;
-    info.take_prepared()?.downcast().ok()
 }
 
 /// Begins the exchange. It is in the context from the start: a request that is cut while it uploads
