@@ -156,13 +156,13 @@ impl Workers {
     fn open_listener(&self, listener: Listener, sockets: Vec<TcpListener>) -> io::Result<Open> {
         let (stop, stopped) = watch::channel(false);
         let observer: Arc<dyn Observer> = self.shared.clone();
-        let direct = Arc::new(Direct {
-            shared: self.shared.clone(),
-        });
         let tls: Option<Arc<dyn Terminate>> = match listener.handshake() {
             Some(_) => Some(self.shared.tls().clone()),
             None => None,
         };
+        let direct = Arc::new(Direct {
+            shared: self.shared.clone(),
+        });
         let listening = ListenerShared::new(listener.clone(), tls, observer).with_direct(direct);
         let listening = Arc::new(listening);
         for (worker, socket) in self.threads.iter().zip(&sockets) {

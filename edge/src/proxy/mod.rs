@@ -111,8 +111,8 @@ impl ProxyHttp for Proxy {
             request,
             exchange,
             gateway.trusts(exchange.connection.client),
+            ctx.shared.tls(),
         )?;
-        headers::client_certificate(request, exchange, ctx.shared.tls())?;
         headers::trailers(request, exchange)?;
         headers::host(request, ctx.route.as_deref(), ctx.lease.as_ref())
     }

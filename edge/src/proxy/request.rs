@@ -31,8 +31,7 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bo
     let gateway = ctx.shared.gateway();
     let (connection, head) = arrived(session);
     let id = begin(ctx, gateway, connection, head);
-    let info = session.digest().and_then(edge_conn::connection);
-    let judged = match enter(ctx, info) {
+    let judged = match enter(ctx, session.digest().and_then(edge_conn::connection)) {
         Ok(upgrade) => {
             if upgrade == Upgrade::Bogus {
                 session.req_header_mut().remove_header(&header::UPGRADE);
@@ -83,17 +82,20 @@ pub(crate) fn begin(
     id
 }
 
-/// Asks the gate once more: [`prepare`], and whether the connection is for the host asked for; with
-/// the refusal carried out.
+/// Asks the gate once more, [`prepare`], and the connection whether the request's host may be asked for on
+/// it; a refusal is carried out.
 pub(crate) fn enter(ctx: &mut Context, info: Option<&ConnectionInfo>) -> Result<Upgrade, Refused> {
     let (Some(exchange), Some(gateway)) = (&mut ctx.exchange, &ctx.gateway) else {
         return Err(Refused::Drop);
     };
     let limits = info.map_or_else(|| gateway.head_limits(), |info| *info.head_limits());
-    let misdirected = info.is_some_and(|info| misdirected(info, exchange));
-    let prepared = prepare(&limits, exchange);
-    let entered = prepared.and_then(|upgrade| directed(misdirected, upgrade));
-    entered.map_err(|refusal| {
+    let prepared = prepare(&limits, exchange).and_then(|upgrade| match info {
+        Some(info) if misdirected(info, exchange) => {
+            Err(Refusal::new(421, "host not served on this connection"))
+        }
+        _ => Ok(upgrade),
+    });
+    prepared.map_err(|refusal| {
         let refused = pipeline::refuse(exchange, Layer::Gate, refusal);
         ctx.inspection = pipeline::witness(gateway, exchange, false);
         refused
@@ -165,13 +167,6 @@ fn misdirected(info: &ConnectionInfo, exchange: &Exchange) -> bool {
     };
     let host = Gateway::host(head);
     !host.is_empty() && !info.covers(&host)
-}
-
-fn directed(misdirected: bool, upgrade: Upgrade) -> Result<Upgrade, Refusal> {
-    if misdirected {
-        return Err(Refusal::new(421, "host not served on this connection"));
-    }
-    Ok(upgrade)
 }
 
 /// What our accept loop knows of the connection, and the head as it arrived.
