@@ -7,7 +7,9 @@
 //! a [`Slot`], so that it can be closed without cutting off the last answer.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -349,12 +351,28 @@ impl Frames {
 }
 
 impl<S: Transport> Wire<S> {
-    /// Reads more bytes of a head; 0 at the end of the connection.
+    /// Reads more bytes of a head; 0 at the end of the connection. Nothing is allocated to wait: most
+    /// connections are idle most of the time.
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
-        self.pending.reserve(READ);
-        let read = self.io.read_buf(&mut self.pending).await?;
-        self.eof |= read == 0;
-        Ok(read)
+        poll_fn(|cx| {
+            let mut room = [const { MaybeUninit::uninit() }; READ];
+            let mut buf = ReadBuf::uninit(&mut room);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
+            self.pending.extend_from_slice(buf.filled());
+            self.eof |= buf.filled().is_empty();
+            Poll::Ready(Ok(buf.filled().len()))
+        })
+        .await
+    }
+
+    /// Gives up the memory of buffers that hold nothing, but for a little that the next answer will use.
+    pub(crate) fn rest(&mut self) {
+        if self.pending.is_empty() {
+            self.pending = BytesMut::new();
+        }
+        if self.out.is_empty() && self.out.capacity() > OUT_KEPT {
+            self.out = BytesMut::new();
+        }
     }
 
     /// Waits for the client to go away while its request is served, as pingora wants to know. What
@@ -566,8 +584,10 @@ fn fault(fault: BodyFault) -> io::Error {
 }
 
 /// Room for a head that arrives in one piece.
-const READ: usize = 2048;
+const READ: usize = 4096;
 /// Writes up to this are joined: a response head and a small content are one packet.
 const OUT: usize = 4096;
+/// Room for writes that a connection keeps while it is idle.
+const OUT_KEPT: usize = 1024;
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
