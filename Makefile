@@ -87,6 +87,10 @@ bench-memory: ## resident size with one, two and two hundred sites that share ru
 slow: ## 2,000 slow clients in every way slowhttptest knows: does good traffic notice? (needs slowhttptest, h2load, nginx)
 	@scripts/slow.sh
 
+.PHONY: tls-judges
+tls-judges: ## testssl.sh and sslyze against the default TLS policy (TESTSSL, SSLYZE)
+	@scripts/tls-judges.sh
+
 .PHONY: soak
 soak: ## the slow proofs: 1 GiB upload, 2,000 slow clients, reloads under load, 1,000 reloads (RELOADS)
 	cargo build --release -p edge --bin palisade

@@ -26,4 +26,5 @@ mod routing;
 mod sharing;
 mod slow;
 mod streams;
+mod tls;
 mod yielding;
