@@ -130,8 +130,8 @@ held() {
 # Steady traffic; every client has a connection of its own.
 good() { # LOG
   rm -f "$1.times"
-  on_clients h2load --h1 -c 20 -t 1 --rps $((rps / 20)) -D "$each" --log-file="$1.times" \
-    "https://127.0.0.1:$tls/" >"$1.out" 2>&1 || true
+  (on_clients h2load --h1 -c 20 -t 1 --rps $((rps / 20)) -D "$each" --log-file="$1.times" \
+    "https://127.0.0.1:$tls/") >"$1.out" 2>&1 || true
 }
 
 # Column 3 of the log is the time of a request in microseconds.
@@ -141,7 +141,7 @@ p99() { # LOG
 
 errors() { # LOG
   awk '/^requests:/ { for (i = 2; i <= NF; i++) if ($i ~ /^(failed|errored|timeout)/) n += $(i - 1) }
-       /^status codes:/ { n += $6 + $9 } END { print n + 0 }' "$1.out"
+       /^status codes:/ { n += $7 + $9 } END { print n + 0 }' "$1.out"
 }
 
 median() { # "NUMBERS"
