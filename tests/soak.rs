@@ -153,7 +153,7 @@ fn an_idle_tls_connection_costs_at_most_24_kibibytes() {
         (0..count)
             .map(|_| {
                 let mut connection = client.connect("a.example").expect("ulimit -n allows it");
-                assert_eq!(connection.get("a.example", "/").unwrap().status(), 200);
+                assert_eq!(connection.get("a.example", "/").unwrap().status, 200);
                 connection
             })
             .collect()

@@ -220,8 +220,7 @@ where
             match self.next(&mut conn, served == 0).await {
                 Ok(Next::Head(raw)) => {
                     served += 1;
-                    let request = Box::pin(self.request(conn, raw, served, persist));
-                    let Some((back, kept)) = request.await else {
+                    let Some((back, kept)) = self.request(conn, raw, served, persist).await else {
                         break;
                     };
                     (conn, persist) = (back, kept);

@@ -43,14 +43,25 @@ use crate::upgrade::UpgradeWatch;
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static {
     /// The end has to be told to the peer: without `close_notify` it may take it for an attack.
     const GOODBYE: bool;
+
+    /// Bytes that went to the socket, where those of a write may wait on the way; else always 0.
+    fn sent(&self) -> u64;
 }
 
 impl Transport for TcpStream {
     const GOODBYE: bool = false;
+
+    fn sent(&self) -> u64 {
+        0
+    }
 }
 
 impl Transport for TlsStream<Prefixed> {
     const GOODBYE: bool = true;
+
+    fn sent(&self) -> u64 {
+        self.get_ref().0.sent()
+    }
 }
 
 /// Limits that hold on the stream itself.
@@ -74,6 +85,8 @@ pub(crate) struct EdgeConn<S> {
     reading: Pace,
     writing: Pace,
     watch: Option<UpgradeWatch>,
+    /// What [`Transport::sent`] said last.
+    sent: u64,
     fd: RawFd,
     opened: SystemTime,
     socket: Arc<SocketDigest>,
@@ -150,6 +163,7 @@ impl<S: Transport> EdgeConn<S> {
             reading: Pace::reading(limits.pacing),
             writing: Pace::writing(limits.pacing),
             watch: None,
+            sent: 0,
             fd,
             opened: SystemTime::now(),
             socket: Arc::new(socket),
@@ -286,6 +300,23 @@ impl<S: Transport> EdgeConn<S> {
         self.writing
             .poll_late(cx)
             .map(|_| io::ErrorKind::TimedOut.into())
+    }
+
+    /// What TLS still holds has to go on, too: a client that stops reading must not hold it forever.
+    fn unless_slow(
+        &mut self,
+        done: Poll<io::Result<()>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let sent = self.wire.as_ref().map_or(0, |wire| wire.io.sent());
+        if sent != self.sent {
+            self.writing.moved(sent.abs_diff(self.sent) as usize);
+            self.sent = sent;
+        }
+        if done.is_pending() {
+            return self.poll_slow_reader(cx).map(Err);
+        }
+        done
     }
 
     /// Response bytes that were accepted: they may switch protocols, and they are activity.
@@ -510,19 +541,21 @@ impl<S: Transport> AsyncWrite for EdgeConn<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_drain(cx))?;
-        match this.wire.as_mut() {
-            Some(wire) => Pin::new(&mut wire.io).poll_flush(cx),
-            None => Poll::Ready(Ok(())),
-        }
+        let Some(wire) = this.wire.as_mut() else {
+            return Poll::Ready(Ok(()));
+        };
+        let flushed = Pin::new(&mut wire.io).poll_flush(cx);
+        this.unless_slow(flushed, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_drain(cx))?;
-        match this.wire.as_mut() {
-            Some(wire) => Pin::new(&mut wire.io).poll_shutdown(cx),
-            None => Poll::Ready(Ok(())),
-        }
+        let Some(wire) = this.wire.as_mut() else {
+            return Poll::Ready(Ok(()));
+        };
+        let closed = Pin::new(&mut wire.io).poll_shutdown(cx);
+        this.unless_slow(closed, cx)
     }
 }
 
