@@ -61,6 +61,7 @@ fn every_example_loads_without_a_warning() {
         "crs.yaml",
         "full.yaml",
         "plain.yaml",
+        "tls.yaml",
         "waf.yaml",
     ];
     assert_eq!(names, known);
