@@ -30,7 +30,7 @@ pub(super) struct Progress {
     /// The connection can carry no further request.
     pub(super) broken: bool,
     /// Fields of the answer, if an audit entry may show them.
-    pub(super) headers: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pub(super) headers: Vec<(Bytes, Bytes)>,
 }
 
 /// An exchange with one server.
@@ -289,7 +289,9 @@ fn judge(
     }
     response::ask_head(ctx, status, fields()).map_err(|_| Trouble::Refused)?;
     if record::audits(ctx) {
-        let owned = |(name, value): (&[u8], &[u8])| (name.into(), value.into());
+        let owned = |(name, value): (&[u8], &[u8])| {
+            (Bytes::copy_from_slice(name), Bytes::copy_from_slice(value))
+        };
         progress.headers = fields().map(owned).collect();
     }
     let values = |wanted: &'static str| {
