@@ -108,10 +108,11 @@ pub(crate) fn included(
     found
 }
 
-/// Makes the rule paths of every profile relative to the file's directory, where they were written in
-/// the file.
+/// Makes the paths of rules and of certificates relative to the file's directory, where they were
+/// written in the file.
 pub(crate) fn anchor(root: &mut Node, file: &FilePath) {
     let base = directory(file);
+    anchor_upstreams(root, &base);
     let profiles = entry(root, "profiles");
     let Some(Value::Map(profiles)) = profiles.map(|node| &mut node.value) else {
         return;
@@ -128,6 +129,23 @@ pub(crate) fn anchor(root: &mut Node, file: &FilePath) {
                 if let Value::Scalar(scalar) = &mut file.value {
                     scalar.anchor(&base);
                 }
+            }
+        }
+    }
+}
+
+fn anchor_upstreams(root: &mut Node, base: &FilePath) {
+    let upstreams = entry(root, "upstreams");
+    let Some(Value::Map(upstreams)) = upstreams.map(|node| &mut node.value) else {
+        return;
+    };
+    for (_, upstream) in upstreams {
+        let Some(tls) = entry(upstream, "tls") else {
+            continue;
+        };
+        for key in ["ca", "certificate", "key"] {
+            if let Some(Value::Scalar(path)) = entry(tls, key).map(|node| &mut node.value) {
+                path.anchor(base);
             }
         }
     }

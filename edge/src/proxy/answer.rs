@@ -28,6 +28,9 @@ pub(crate) async fn refuse(
     if let Some(location) = &refusal.location {
         head.insert_header(header::LOCATION, location.as_str())?;
     }
+    if let Some(seconds) = refusal.retry_after {
+        head.insert_header(header::RETRY_AFTER, seconds)?;
+    }
     session.write_error_response(head, body).await
 }
 

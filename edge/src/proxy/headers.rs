@@ -3,9 +3,9 @@
 //! What says where a request came from is ours to say: such headers from a peer that is not a
 //! trusted proxy are removed, in every spelling a server could read, never passed on or extended.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
-use edge_config::HostHeader;
+use edge_config::{HostHeader, Place};
 use edge_core::Exchange;
 use http::header::{self, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
@@ -68,13 +68,18 @@ pub(crate) fn host(
     let Some(server) = lease.server() else {
         return Ok(());
     };
-    let address = SocketAddr::new(lease.address().ip(), server.port);
     let default = if server.tls { 443 } else { 80 };
-    let host = match (server.host.parse::<IpAddr>(), server.port == default) {
-        (Ok(IpAddr::V6(ip)), true) => format!("[{ip}]"),
-        (Ok(ip), false) => SocketAddr::new(ip, address.port()).to_string(),
-        (_, true) => server.host.clone(),
-        (Err(_), false) => format!("{}:{}", server.host, server.port),
+    let host = match &server.place {
+        Place::Socket(_) => match lease.name() {
+            "" => "localhost".to_owned(),
+            name => name.to_owned(),
+        },
+        Place::Net { host, port } => match (host.contains(':'), *port == default) {
+            (true, true) => format!("[{host}]"),
+            (true, false) => format!("[{host}]:{port}"),
+            (false, true) => host.clone(),
+            (false, false) => format!("{host}:{port}"),
+        },
     };
     request.insert_header(header::HOST, host)
 }
@@ -178,6 +183,8 @@ mod tests {
     use std::sync::Arc;
 
     use edge_core::{Connection, RequestId};
+
+    use std::net::SocketAddr;
 
     use super::*;
 

@@ -25,7 +25,6 @@ pub(super) fn inspect(
     response: &ResponseHeader,
     ctx: &mut Context,
 ) -> Result<()> {
-    succeeded(response, ctx);
     waited(ctx);
     if response.status.is_informational() && response.status.as_u16() != 101 {
         return Ok(());
@@ -70,18 +69,6 @@ fn ask(
         Verdict::Continue => Ok(()),
         Verdict::Respond(refusal) => refuse(ctx, refusal),
         Verdict::Drop => refuse(ctx, Refusal::new(403, "response dropped by rule")),
-    }
-}
-
-/// An answer is a sign of life, whatever it says.
-fn succeeded(response: &ResponseHeader, ctx: &Context) {
-    if let Some(lease) = &ctx.lease
-        && !response.status.is_informational()
-    {
-        lease.succeeded();
-        if let Some(route) = &ctx.route {
-            route.upstream.metrics.answered.inc();
-        }
     }
 }
 

@@ -28,7 +28,8 @@ pub use places::Places;
 pub(crate) use profiles::Origins;
 pub use profiles::{BodyLimits, Origin, Profile, ResponseLimits, Tuning, Waf};
 pub use upstreams::{
-    Balance, Ejection, HostHeader, Protocol, Retries, Server, Timeouts, Tls, Upstream,
+    AddressFamilies, Balance, CheckKind, Ejection, HashBy, Health, HostHeader, Limits, Place,
+    Protocol, Resolver, Retries, RetryOn, SameSite, Server, Sticky, Timeouts, Tls, Upstream,
 };
 
 /// The checked configuration.
@@ -41,6 +42,7 @@ pub struct Policy {
     trusted_proxies: TrustedProxies,
     workers: Option<NonZeroUsize>,
     drain: Duration,
+    resolver: Resolver,
     upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
     profiles: BTreeMap<Arc<str>, Arc<Profile>>,
     routes: Arc<RouteTable>,
@@ -87,6 +89,12 @@ impl Policy {
     #[must_use]
     pub const fn drain(&self) -> Duration {
         self.drain
+    }
+
+    /// How names of servers become addresses.
+    #[must_use]
+    pub const fn resolver(&self) -> &Resolver {
+        &self.resolver
     }
 
     /// All upstream groups, by name.
@@ -180,6 +188,7 @@ pub(crate) fn build(
             None
         }
     };
+    let resolver = upstreams::resolver(&spec.resolver, complaints);
     let upstreams = upstreams::build(spec.upstreams, complaints);
     let profiles = profiles::build(spec.profiles, &mut origins, complaints);
     let named = routes::Named {
@@ -198,6 +207,7 @@ pub(crate) fn build(
         trusted_proxies,
         workers: listeners::workers(spec.workers),
         drain: spec.drain.0,
+        resolver,
         upstreams,
         profiles,
         routes: Arc::new(routes),
