@@ -23,11 +23,13 @@
 
 pub mod albedo;
 pub mod client;
+pub mod frames;
 pub mod gateway;
 pub mod h2c;
 pub mod http1;
 pub mod places;
 pub mod record;
+pub mod relay;
 pub mod upstream;
 
 pub use client::{Client, Outcome};
