@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use edge_audit::metrics::{RouteMetrics, RuleMetrics, UpstreamMetrics};
 use edge_audit::{Logs, Metrics, RuleLogs};
-use edge_config::{BodyLimits, HostHeader, Policy, Profile, RouteQuery, Upstream};
+use edge_config::{BodyLimits, HostHeader, Policy, Profile, Protocol, RetryOn, RouteQuery, Upstream};
 use edge_conn::gate::HeadLimits;
 use edge_core::{Diagnostic, Exchange, Head, Mode, Refusal};
 use waf_rules::Kept;
@@ -77,6 +77,8 @@ pub(crate) struct UpstreamState {
     pub(crate) grpc: bool,
     /// Which `Host` its servers see.
     pub(crate) host_header: HostHeader,
+    /// Whether all its servers speak HTTP/1 without TLS.
+    pub(crate) direct: bool,
     /// Counters.
     pub(crate) metrics: UpstreamMetrics,
 }
@@ -316,9 +318,28 @@ fn upstream_state(
         group: Arc::new(group),
         grpc: upstream.grpc(),
         host_header: upstream.host_header(),
+        direct: goes_direct(upstream),
         metrics: match before {
             Some(before) => before.metrics.clone(),
             None => metrics.upstream(upstream.name()),
         },
     }))
+}
+
+/// Whether its requests may take the short way beside pingora: plain HTTP/1 servers of the network, and
+/// nothing asked for that only the engine's way does.
+fn goes_direct(upstream: &Upstream) -> bool {
+    let plain = |server: &edge_config::Server| {
+        !server.tls && matches!(server.place, edge_config::Place::Net { .. })
+    };
+    let only_unsent = |on: &RetryOn| matches!(on, RetryOn::ConnectFailure | RetryOn::RefusedStream);
+    let (limits, retries) = (upstream.limits(), upstream.retries());
+    matches!(upstream.protocol(), Protocol::Http1 | Protocol::Auto)
+        && upstream.servers().iter().all(plain)
+        && upstream.sticky().is_none()
+        && limits.requests == 0
+        && limits.connections_per_server == 0
+        && upstream.timeouts().total.is_none()
+        && retries.per_try.is_none()
+        && retries.on.iter().all(only_unsent)
 }

@@ -15,6 +15,7 @@ use edge_conn::{Listener, ListenerShared, Observer};
 use pingora::server::configuration::ServerConf;
 use tokio::sync::{mpsc, watch};
 
+use crate::direct::Direct;
 use crate::proxy::Proxy;
 use crate::shared::Shared;
 
@@ -154,7 +155,11 @@ impl Workers {
     fn open_listener(&self, listener: Listener, sockets: Vec<TcpListener>) -> io::Result<Open> {
         let (stop, stopped) = watch::channel(false);
         let observer: Arc<dyn Observer> = self.shared.clone();
-        let listening = Arc::new(ListenerShared::new(listener.clone(), None, observer));
+        let direct = Arc::new(Direct {
+            shared: self.shared.clone(),
+        });
+        let listening = ListenerShared::new(listener.clone(), None, observer).with_direct(direct);
+        let listening = Arc::new(listening);
         for (worker, socket) in self.threads.iter().zip(&sockets) {
             let order = Order {
                 socket: socket.try_clone()?,

@@ -8,13 +8,14 @@
 use std::time::{Duration, Instant};
 
 use edge_config::RetryOn;
-use pingora::http::{Method, ResponseHeader};
+use edge_core::Exchange;
+use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
 
 use super::Context;
 use super::intercept::{PER_TRY, TOTAL, Until};
-use crate::upstreams::{AT_LIMIT, Outcome};
+use crate::upstreams::{AT_LIMIT, Lease, Outcome};
 
 /// A connection could not be made: try another server.
 pub(super) fn connect_failed(
@@ -22,23 +23,64 @@ pub(super) fn connect_failed(
     ctx: &mut Context,
     mut error: Box<Error>,
 ) -> Box<Error> {
-    error.set_retry(false);
-    let (Some(lease), Some(route)) = (&ctx.lease, &ctx.route) else {
-        return error;
-    };
-    let metrics = &route.upstream.metrics;
-    if *error.etype() == AT_LIMIT {
-        metrics.refused("connections");
+    let again = if *error.etype() == AT_LIMIT {
+        if let Some(route) = &ctx.route {
+            route.upstream.metrics.refused("connections");
+        }
+        has_alternative(ctx) && may_retry(ctx, RetryOn::ConnectFailure, true, replays(session))
     } else {
-        metrics.connect_failed.inc();
-        lease.report(Outcome::ConnectFailed, waited(ctx), Instant::now());
-    }
-    let again = lease.has_alternative() && may_retry(session, ctx, RetryOn::ConnectFailure);
+        unreachable(ctx, replays(session))
+    };
     error.set_retry(again);
     error
 }
 
-/// The head of an answer came: a sign of life, or a reason to ask another server.
+/// The leased server could not be reached; true if another one may be tried.
+pub(crate) fn unreachable(ctx: &mut Context, replays: bool) -> bool {
+    if let (Some(lease), Some(route)) = (&ctx.lease, &ctx.route) {
+        route.upstream.metrics.connect_failed.inc();
+        lease.report(Outcome::ConnectFailed, waited(ctx), Instant::now());
+    }
+    has_alternative(ctx) && may_retry(ctx, RetryOn::ConnectFailure, true, replays)
+}
+
+/// The head of an answer came: a sign of life, whatever it says.
+pub(crate) fn came(ctx: &Context, status: u16) {
+    if let (Some(lease), Some(route)) = (&ctx.lease, &ctx.route)
+        && (status == 101 || !(100..200).contains(&status))
+    {
+        lease.report(Outcome::Answered(status), waited(ctx), Instant::now());
+        route.upstream.metrics.answered.inc();
+    }
+}
+
+/// The server broke off, or was `late`.
+pub(crate) fn broke(ctx: &Context, late: bool) {
+    if let (Some(lease), Some(route)) = (&ctx.lease, &ctx.route) {
+        let metrics = &route.upstream.metrics;
+        let counter = if late {
+            &metrics.timed_out
+        } else {
+            &metrics.broken
+        };
+        counter.inc();
+        lease.report(Outcome::Broken, waited(ctx), Instant::now());
+    }
+}
+
+/// Whether a request may go out again whose old connection was closed without a word: a server may
+/// close an idle one in the moment we use it, so once is no fault. The server is not to blame; it may
+/// be picked again.
+pub(crate) fn may_resend(ctx: &mut Context, method: &[u8]) -> bool {
+    let first = |exchange: &Exchange| exchange.attempts == 1;
+    let may = ctx.exchange.as_deref().is_some_and(first) && repeatable(method);
+    if may {
+        ctx.lease = None;
+    }
+    may
+}
+
+/// The head of an answer came to the engine: perhaps a reason to ask another server.
 ///
 /// # Errors
 /// [`ANSWERED_BADLY`], which [`exchange_failed`] turns into another try.
@@ -51,11 +93,7 @@ pub(super) fn answered(
     if response.status.is_informational() && status != 101 {
         return Ok(());
     }
-    let (Some(lease), Some(route)) = (&ctx.lease, &ctx.route) else {
-        return Ok(());
-    };
-    lease.report(Outcome::Answered(status), waited(ctx), Instant::now());
-    route.upstream.metrics.answered.inc();
+    came(ctx, status);
     if ctx.trying.until.one.take().is_some()
         && let Some(handle) = &ctx.intercept
     {
@@ -67,7 +105,7 @@ pub(super) fn answered(
         504 => RetryOn::GatewayTimeout,
         _ => return Ok(()),
     };
-    if may_retry(session, ctx, on) {
+    if may_retry(ctx, on, repeats(session), replays(session)) {
         return Err(Error::explain(ANSWERED_BADLY, "another server is asked"));
     }
     Ok(())
@@ -85,60 +123,54 @@ pub(super) fn exchange_failed(
         return error;
     }
     let on = blame(ctx, &error);
-    // An idle connection may be closed by the server in the moment we use it: once is no fault.
-    let first = ctx
-        .exchange
-        .as_ref()
-        .is_some_and(|exchange| exchange.attempts == 1);
-    let stale = reused && first && matches!(on, None | Some(RetryOn::Reset));
-    if stale && *error.etype() != TOTAL && replays(session) && repeatable(session) {
+    let may_be_stale = matches!(on, None | Some(RetryOn::Reset)) && *error.etype() != TOTAL;
+    let method = session.req_header().method.as_str().as_bytes();
+    if reused && may_be_stale && replays(session) && may_resend(ctx, method) {
         error.retry.decide_reuse(true);
-        if error.retry() {
-            // The server is not to blame: it may be picked again.
-            ctx.lease = None;
-            return error;
-        }
+        return error;
     }
-    error.set_retry(on.is_some_and(|on| may_retry(session, ctx, on)));
+    let again = on.is_some_and(|on| may_retry(ctx, on, repeats(session), replays(session)));
+    error.set_retry(again);
     error
 }
 
 /// Counts what went wrong and tells the server's health; says after what a retry would be.
 fn blame(ctx: &Context, error: &Error) -> Option<RetryOn> {
-    let (Some(route), Some(lease)) = (&ctx.route, &ctx.lease) else {
-        return None;
-    };
-    let metrics = &route.upstream.metrics;
+    let metrics = &ctx.route.as_ref()?.upstream.metrics;
     // Our own clocks run in the client's session, so pingora takes their errors for the client's.
-    let on = match error.etype() {
-        etype if *etype == PER_TRY => {
-            metrics.per_try.inc();
-            Some(RetryOn::PerTryTimeout)
-        }
-        etype if *etype == TOTAL => {
-            metrics.total.inc();
-            None
-        }
-        _ if *error.esource() != ErrorSource::Upstream => return None,
+    let etype = error.etype();
+    if *etype == PER_TRY || *etype == TOTAL {
+        let (counter, on) = if *etype == PER_TRY {
+            (&metrics.per_try, Some(RetryOn::PerTryTimeout))
+        } else {
+            (&metrics.total, None)
+        };
+        counter.inc();
+        let lease = ctx.lease.as_ref()?;
+        lease.report(Outcome::Broken, waited(ctx), Instant::now());
+        return on;
+    }
+    if *error.esource() != ErrorSource::Upstream {
+        return None;
+    }
+    match etype {
         ErrorType::ReadTimedout | ErrorType::WriteTimedout => {
-            metrics.timed_out.inc();
+            broke(ctx, true);
             None
         }
         ErrorType::H2Error if matches!(error.retry, RetryType::Decided(true)) => {
             metrics.broken.inc();
-            return Some(RetryOn::RefusedStream);
+            Some(RetryOn::RefusedStream)
         }
         _ => {
-            metrics.broken.inc();
+            broke(ctx, false);
             Some(RetryOn::Reset)
         }
-    };
-    lease.report(Outcome::Broken, waited(ctx), Instant::now());
-    on
+    }
 }
 
 /// Decides on another try, and prepares it.
-fn may_retry(session: &Session, ctx: &mut Context, on: RetryOn) -> bool {
+fn may_retry(ctx: &mut Context, on: RetryOn, repeats: bool, replays: bool) -> bool {
     let (Some(route), Some(exchange)) = (&ctx.route, &ctx.exchange) else {
         return false;
     };
@@ -148,8 +180,8 @@ fn may_retry(session: &Session, ctx: &mut Context, on: RetryOn) -> bool {
     let now = Instant::now();
     let wanted = retries.on.contains(&on)
         && exchange.attempts < u32::from(retries.attempts)
-        && (!begun || retries.any_method || repeatable(session))
-        && replays(session)
+        && (!begun || retries.any_method || repeats)
+        && replays
         && ctx.trying.until.all.is_none_or(|end| now < end);
     if !wanted {
         return false;
@@ -181,12 +213,20 @@ fn replays(session: &Session) -> bool {
     !session.as_downstream().retry_buffer_truncated() && session.response_written().is_none()
 }
 
+fn repeats(session: &Session) -> bool {
+    repeatable(session.req_header().method.as_str().as_bytes())
+}
+
 /// RFC 9110 section 9.2.2.
-fn repeatable(session: &Session) -> bool {
+fn repeatable(method: &[u8]) -> bool {
     matches!(
-        session.req_header().method,
-        Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE
+        method,
+        b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE" | b"TRACE"
     )
+}
+
+fn has_alternative(ctx: &Context) -> bool {
+    ctx.lease.as_ref().is_some_and(Lease::has_alternative)
 }
 
 fn waited(ctx: &Context) -> Duration {

@@ -40,74 +40,96 @@ impl Trying {
     };
 }
 
-/// Picks a server of the route's group.
+/// Picks a server of the route's group, for pingora.
 pub(super) async fn choose(session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
-    let (Some(permit), Some(route)) = (&ctx.permit, ctx.route.clone()) else {
-        let why = "no permit for an upstream";
-        return Err(Error::explain(ErrorType::HTTPStatus(500), why));
+    let Some(route) = ctx.route.clone() else {
+        return Err(none(500));
     };
     let state = &route.upstream;
-    let group = &state.group;
-    if ctx.trying.began.is_none() {
-        if let Some(gate) = group.gate() {
+    let upgrade = session.as_downstream().is_upgrade_req();
+    if begin(ctx) {
+        if let Some(gate) = state.group.gate() {
             ctx.trying.entry = gate.enter().await;
             if ctx.trying.entry.is_none() {
-                return Err(refuse(NoServer::Busy, state, &mut ctx.refusal));
+                ctx.refusal = Some(refuse(NoServer::Busy, state));
+                return Err(none(503));
             }
         }
-        begin(
-            session,
-            &mut ctx.trying,
-            &mut ctx.intercept,
-            ctx.exchange.as_deref(),
-            state,
-        );
-    } else if !ctx.trying.pause.is_zero() {
-        tokio::time::sleep(std::mem::take(&mut ctx.trying.pause)).await;
+        if !upgrade {
+            clock(session, ctx, state);
+        }
     }
-    let now = Instant::now();
-    if ctx.trying.until.all.is_some_and(|end| end <= now) {
+    rest(ctx).await;
+    if ctx.trying.until.all.is_some_and(|end| end <= Instant::now()) {
         state.metrics.total.inc();
         return Err(Error::explain(TOTAL, "no time for another try"));
     }
-    let lease = group
-        .pick(now, &ctx.trying.wish, ctx.lease.take())
-        .map_err(|why| refuse(why, state, &mut ctx.refusal))?;
-    let mut peer = peer_for(permit, &lease, state)?;
-    if let Some(exchange) = &mut ctx.exchange {
-        exchange.attempts += 1;
-        exchange.upstream = Some(lease.address().to_string());
-    }
-    ctx.forwarded = 0;
-    ctx.sent = Some(now);
-    if session.as_downstream().is_upgrade_req() {
+    pick(ctx).map_err(none)?;
+    let (Some(permit), Some(lease), Some(now)) = (&ctx.permit, &ctx.lease, ctx.sent) else {
+        return Err(none(500));
+    };
+    let mut peer = peer_for(permit, lease, state)?;
+    if upgrade {
         // A tunnel may be silent for long; the listener's `tunnel_idle` ends it.
         peer.options.read_timeout = None;
         peer.options.write_timeout = None;
     } else {
         limit_time(&mut peer, ctx, now, state);
     }
-    ctx.lease = Some(lease);
     Ok(Box::new(peer))
 }
 
-/// Before the first try: what the request would like, and how long all may take.
-fn begin(
-    session: &mut Session,
-    trying: &mut Trying,
-    intercept: &mut Option<Handle>,
-    exchange: Option<&edge_core::Exchange>,
-    state: &UpstreamState,
-) {
+/// Before the first try: what the request would like. False if it began before.
+pub(crate) fn begin(ctx: &mut Context) -> bool {
+    if ctx.trying.began.is_some() {
+        return false;
+    }
+    ctx.trying.began = Some(Instant::now());
+    if let (Some(route), Some(exchange)) = (&ctx.route, &ctx.exchange) {
+        ctx.trying.wish = Wish::of(exchange, route.upstream.group.upstream());
+    }
+    true
+}
+
+/// Waits before another try, if that was decided.
+pub(crate) async fn rest(ctx: &mut Context) {
+    let pause = std::mem::take(&mut ctx.trying.pause);
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Leases a server for the next try.
+///
+/// # Errors
+/// The status that says why there is none: 503, or 500 without a permit; the context holds the refusal.
+pub(crate) fn pick(ctx: &mut Context) -> std::result::Result<(), u16> {
+    let (Some(_), Some(route), Some(exchange)) = (&ctx.permit, &ctx.route, &mut ctx.exchange)
+    else {
+        return Err(500);
+    };
+    let (now, state) = (Instant::now(), &route.upstream);
+    let lease = state.group.pick(now, &ctx.trying.wish, ctx.lease.take());
+    let lease = lease.map_err(|why| {
+        ctx.refusal = Some(refuse(why, state));
+        503_u16
+    })?;
+    exchange.attempts += 1;
+    exchange.upstream = Some(lease.address().to_string());
+    ctx.forwarded = 0;
+    ctx.sent = Some(now);
+    ctx.lease = Some(lease);
+    Ok(())
+}
+
+/// Starts the clock of all tries.
+fn clock(session: &mut Session, ctx: &mut Context, state: &UpstreamState) {
     let upstream = state.group.upstream();
-    let now = Instant::now();
-    trying.began = Some(now);
-    trying.wish = exchange.map_or(Wish::NONE, |exchange| Wish::of(exchange, upstream));
     let total = upstream.timeouts().total;
-    let timed = total.is_some() || upstream.retries().per_try.is_some();
-    if timed && !session.as_downstream().is_upgrade_req() {
-        trying.until.all = total.map(|total| now + total);
-        intercept.get_or_insert_with(|| Handle::install(&mut session.downstream_session, None));
+    if total.is_some() || upstream.retries().per_try.is_some() {
+        ctx.trying.until.all = total.map(|total| Instant::now() + total);
+        ctx.intercept
+            .get_or_insert_with(|| Handle::install(&mut session.downstream_session, None));
     }
 }
 
@@ -147,18 +169,21 @@ pub(super) fn stick(response: &mut ResponseHeader, ctx: &Context) -> Result<()> 
 }
 
 /// No server for a request: 503, and when to come again.
-fn refuse(why: NoServer, state: &UpstreamState, refusal: &mut Option<Refusal>) -> Box<Error> {
+fn refuse(why: NoServer, state: &UpstreamState) -> Refusal {
     state.metrics.refused(match why {
         NoServer::NoAddress => "no_address",
         NoServer::AllDown => "all_down",
         NoServer::Busy => "limit",
     });
     let after = state.group.upstream().limits().retry_after;
-    *refusal = Some(Refusal {
+    Refusal {
         retry_after: Some(after.as_secs()).filter(|seconds| *seconds > 0),
         ..Refusal::new(503, why.to_string())
-    });
-    Error::explain(ErrorType::HTTPStatus(503), "no upstream server")
+    }
+}
+
+fn none(status: u16) -> Box<Error> {
+    Error::explain(ErrorType::HTTPStatus(status), "no upstream server")
 }
 
 /// The only place that names a server to pingora for a request; whoever gets here has passed the
