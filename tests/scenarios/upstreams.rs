@@ -350,18 +350,51 @@ fn servers_that_answer_errors_are_left_out_where_the_operator_said_so() {
 
 #[test]
 fn grpc_servers_are_asked_by_their_own_protocol() {
-    // It answers any call with its own body: no answer of a health service, so it is down.
-    let app = H2cUpstream::start();
-    let yaml = |service: &str| {
-        format!(
-            "servers: [\"http://{}\"]\nprotocol: h2c\ngrpc: true\nhealth: {{ kind: grpc, interval: 100ms, service: \"{service}\" }}",
-            app.address
-        )
-    };
-    let down = gateway(&yaml("app.Service"));
-    eventually("the server to be down", || {
-        let servers = down.admin("/api/v1/upstreams/app").text();
-        servers.contains("\"state\":\"down\"").then_some(())
+    // `HealthCheckResponse` with the status SERVING, and with NOT_SERVING.
+    let serving = H2cUpstream::saying(&[0, 0, 0, 0, 2, 8, 1]);
+    let other = H2cUpstream::saying(&[0, 0, 0, 0, 2, 8, 2]);
+    let gateway = gateway(&format!(
+        "servers: [\"http://{}\", \"http://{}\"]\nprotocol: h2c\ngrpc: true\n\
+         health: {{ kind: grpc, interval: 100ms, service: app }}",
+        serving.address, other.address
+    ));
+    eventually("the server that does not serve to be down", || {
+        let down = gateway.metric("palisade_upstream_down{") > 0.5;
+        let servers = gateway.admin("/api/v1/upstreams/app").text();
+        (down && servers.contains("not serving (status 2)")).then_some(())
     });
-    assert!(!app.bodies().is_empty(), "checks are calls");
+    assert!((gateway.metric("palisade_upstream_up{") - 1.0).abs() < 0.1);
+    let asked = serving.bodies();
+    assert_eq!(asked.first().map(Vec::as_slice), Some(&b"\0\0\0\0\x05\x0a\x03app"[..]));
+}
+
+#[test]
+fn how_many_connections_are_kept_changes_with_a_reload() {
+    let app = Upstream::echo();
+    let yaml = |connections: u32| {
+        // A deadline for all tries keeps requests on the engine's way, whose connections are meant.
+        configuration(&format!(
+            "servers: [\"{}\"]\nkeepalive: {{ connections: {connections} }}\ntimeouts: {{ total: 20s }}",
+            app.url()
+        ))
+    };
+    let gateway = Gateway::routing(&yaml(0)).start();
+    for _ in 0..4 {
+        assert_eq!(get(&gateway, "/").status, 200);
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(app.connections(), 4, "each is closed after use");
+    gateway.write_config(&format!("{}{}", harness::gateway::LISTENER, yaml(8)));
+    gateway.signal("HUP");
+    eventually("the reload", || {
+        gateway
+            .log()
+            .contains("configuration reloaded")
+            .then_some(())
+    });
+    for _ in 0..12 {
+        assert_eq!(get(&gateway, "/").status, 200);
+    }
+    let more = app.connections() - 4;
+    assert!(more < 12, "{more} connections for 12 requests");
 }

@@ -123,9 +123,10 @@ pub(super) fn exchange_failed(
         return error;
     }
     let on = blame(ctx, &error);
-    let may_be_stale = matches!(on, None | Some(RetryOn::Reset)) && *error.etype() != TOTAL;
+    // pingora knows whether the connection was old and closed without a word.
+    let stale = reused && matches!(error.retry, RetryType::ReusedOnly);
     let method = session.req_header().method.as_str().as_bytes();
-    if reused && may_be_stale && replays(session) && may_resend(ctx, method) {
+    if stale && replays(session) && may_resend(ctx, method) {
         error.retry.decide_reuse(true);
         return error;
     }
