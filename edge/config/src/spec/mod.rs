@@ -25,7 +25,7 @@ pub(crate) use routes::{MatcherSpec, PathSpec, RouteSpec};
 pub use upstreams::{AddressFamilies, Balance, CheckKind, HostHeader, Protocol, RetryOn, SameSite};
 pub(crate) use upstreams::{
     EjectionSpec, HealthSpec, LimitsSpec, ResolverSpec, RetriesSpec, ServerSpec, StickySpec,
-    TimeoutsSpec, TlsSpec, UpstreamSpec,
+    TimeoutsSpec, UpstreamSpec, UpstreamTlsSpec,
 };
 
 /// Configuration of the Palisade gateway.

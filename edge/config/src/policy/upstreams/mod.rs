@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Complaints;
-use crate::spec::{TimeoutsSpec, TlsSpec, UpstreamSpec};
+use crate::spec::{TimeoutsSpec, UpstreamTlsSpec, UpstreamSpec};
 use crate::tree::Path;
 
 pub use crate::spec::{
@@ -272,7 +272,7 @@ fn timeouts(spec: &TimeoutsSpec, path: &Path, complaints: &mut Complaints) -> Ti
     }
 }
 
-fn tls(spec: TlsSpec, path: &Path, complaints: &mut Complaints) -> Tls {
+fn tls(spec: UpstreamTlsSpec, path: &Path, complaints: &mut Complaints) -> Tls {
     if spec.server_name.as_deref().is_some_and(str::is_empty) {
         complaints.error(path.key("server_name"), "expected a name");
     }

@@ -16,7 +16,7 @@ pub(crate) use failure::{EjectionSpec, LimitsSpec, RetriesSpec};
 pub use health::CheckKind;
 pub(crate) use health::HealthSpec;
 pub use transport::AddressFamilies;
-pub(crate) use transport::{KeepaliveSpec, ResolverSpec, TimeoutsSpec, TlsSpec};
+pub(crate) use transport::{KeepaliveSpec, ResolverSpec, TimeoutsSpec, UpstreamTlsSpec};
 
 /// A group of servers that serve the same application.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -73,7 +73,7 @@ pub(crate) struct UpstreamSpec {
     pub(crate) keepalive: KeepaliveSpec,
     /// How servers with TLS are verified, and what the gateway shows them.
     #[serde(default)]
-    pub(crate) tls: TlsSpec,
+    pub(crate) tls: UpstreamTlsSpec,
 }
 
 /// One server.

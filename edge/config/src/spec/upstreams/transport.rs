@@ -55,7 +55,7 @@ impl Default for KeepaliveSpec {
 /// they change.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct TlsSpec {
+pub(crate) struct UpstreamTlsSpec {
     /// Whether the certificate must be valid for the name; `false` is for tests only.
     pub(crate) verify: bool,
     /// The name asked for and verified, if it is not the URL's. Unix sockets with TLS need it.
@@ -68,7 +68,7 @@ pub(crate) struct TlsSpec {
     pub(crate) key: Option<String>,
 }
 
-impl Default for TlsSpec {
+impl Default for UpstreamTlsSpec {
     fn default() -> Self {
         Self {
             verify: true,
