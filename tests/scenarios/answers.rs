@@ -20,7 +20,9 @@ fn sane() -> Vec<(&'static str, String, &'static str)> {
         ("nothing", format!("{OK}Content-Length: 0\r\n\r\n"), ""),
         (
             "chunks",
-            format!("{OK}Transfer-Encoding: chunked\r\n\r\n1;x=y\r\na\r\n2\r\nbc\r\n0\r\nA: b\r\n\r\n"),
+            format!(
+                "{OK}Transfer-Encoding: chunked\r\n\r\n1;x=y\r\na\r\n2\r\nbc\r\n0\r\nA: b\r\n\r\n"
+            ),
             "abc",
         ),
         ("until close", format!("{OK}\r\nabc"), "abc"),
@@ -48,19 +50,34 @@ fn broken() -> Vec<(&'static str, String)> {
         ("half a head", format!("{OK}Content-Length: 3\r\n")),
         ("folded", folded),
         ("huge", huge),
-        ("101 unasked", "HTTP/1.1 101 Switching Protocols\r\n\r\n".to_owned()),
-        ("status", "HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n".to_owned()),
-        ("interim without end", format!("{interim}{OK}Content-Length: 0\r\n\r\n")),
+        (
+            "101 unasked",
+            "HTTP/1.1 101 Switching Protocols\r\n\r\n".to_owned(),
+        ),
+        (
+            "status",
+            "HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        ),
+        (
+            "interim without end",
+            format!("{interim}{OK}Content-Length: 0\r\n\r\n"),
+        ),
     ];
     for (name, framing) in [
-        ("length and coding", "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n"),
+        (
+            "length and coding",
+            "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+        ),
         ("two lengths", "Content-Length: 3\r\nContent-Length: 4\r\n"),
         ("list of lengths", "Content-Length: 3, 3\r\n"),
         ("signed length", "Content-Length: +3\r\n"),
         ("no length", "Content-Length: \r\n"),
         ("huge length", "Content-Length: 99999999999999999999\r\n"),
         ("other coding", "Transfer-Encoding: gzip\r\n"),
-        ("two codings", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
+        (
+            "two codings",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        ),
         ("blank before colon", "Content-Length : 3\r\n"),
     ] {
         cases.push((name, format!("{OK}{framing}\r\nabc")));
@@ -140,7 +157,10 @@ fn content_that_breaks_off_or_is_no_chunk_breaks_the_connection() {
         while let Ok(more @ [_, ..]) = client.some_bytes().as_deref() {
             rest.extend_from_slice(more);
         }
-        assert!(!rest.ends_with(b"0\r\n\r\n"), "the client can tell that it is not whole");
+        assert!(
+            !rest.ends_with(b"0\r\n\r\n"),
+            "the client can tell that it is not whole"
+        );
         assert_eq!(gateway.record_of("/").text("/error"), "upstream failed");
     }
 }
@@ -186,7 +206,12 @@ fn a_server_may_close_its_idle_connections() {
     let gateway = Gateway::example("plain").before(&upstream).start();
     let mut client = Client::connect(&gateway.address);
     for target in ["/", "/last", "/", "/last", "/last", "/"] {
-        client.send(&request("GET", target, &[("Connection", "keep-alive")], b""));
+        client.send(&request(
+            "GET",
+            target,
+            &[("Connection", "keep-alive")],
+            b"",
+        ));
         assert_eq!(client.answer().text(), "ok");
     }
 }
@@ -206,9 +231,18 @@ fn answers_without_content_have_none() {
         ("HEAD", "/", 200),
         ("OPTIONS", "/", 200),
     ] {
-        client.send(&request(method, target, &[("Connection", "keep-alive")], b""));
+        client.send(&request(
+            method,
+            target,
+            &[("Connection", "keep-alive")],
+            b"",
+        ));
         let answer = client.answer_to(method);
         let content = if method == "OPTIONS" { "four" } else { "" };
-        assert_eq!((answer.status, &*answer.text()), (status, content), "{method} {target}");
+        assert_eq!(
+            (answer.status, &*answer.text()),
+            (status, content),
+            "{method} {target}"
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -68,18 +69,22 @@ fn a_server_with_tls_must_be_who_it_says_and_gets_our_certificate() {
     }
 
     for (what, tls) in [
-        ("another name", format!("server_name: other.test, {material}")),
+        (
+            "another name",
+            format!("server_name: other.test, {material}"),
+        ),
         ("no authority", "server_name: app.test".to_owned()),
         ("no certificate", format!("server_name: app.test, ca: {ca}")),
     ] {
-        let gateway = gateway(&format!(
-            "servers: [\"https://{good}\"]\ntls: {{ {tls} }}"
-        ));
+        let gateway = gateway(&format!("servers: [\"https://{good}\"]\ntls: {{ {tls} }}"));
         assert_eq!(get(&gateway, "/").status, 502, "{what}");
         let record = gateway.record_of("/");
         let error = record.text("/error").to_owned();
         if what != "no certificate" {
-            assert!(error.contains("TLS to the upstream failed"), "{what}: {error}");
+            assert!(
+                error.contains("TLS to the upstream failed"),
+                "{what}: {error}"
+            );
             assert!(error.to_lowercase().contains("cert"), "{what}: {error}");
         }
     }
@@ -180,11 +185,16 @@ fn checks_take_servers_away_and_bring_them_back() {
     ));
     gateway.signal("HUP");
     eventually("the reload", || {
-        gateway.log().contains("configuration reloaded").then_some(())
+        gateway
+            .log()
+            .contains("configuration reloaded")
+            .then_some(())
     });
     assert_eq!(get(&gateway, "/").status, 503);
     fine.store(true, Ordering::SeqCst);
-    eventually("the return", || (get(&gateway, "/").status == 200).then_some(()));
+    eventually("the return", || {
+        (get(&gateway, "/").status == 200).then_some(())
+    });
 }
 
 #[test]
@@ -270,7 +280,10 @@ fn a_cookie_keeps_a_client_on_its_server_until_that_one_goes() {
     ));
     let first = get(&gateway, "/");
     let cookie = first.header("set-cookie").unwrap().to_owned();
-    assert!(cookie.ends_with("; Path=/; Secure; HttpOnly; SameSite=Lax"), "{cookie}");
+    assert!(
+        cookie.ends_with("; Path=/; Secure; HttpOnly; SameSite=Lax"),
+        "{cookie}"
+    );
     let value = cookie.split(';').next().unwrap();
     for _ in 0..6 {
         let again = Client::request(&gateway.address, "GET", "/", &[("Cookie", value)], b"");
@@ -278,7 +291,11 @@ fn a_cookie_keeps_a_client_on_its_server_until_that_one_goes() {
         assert_eq!(again.header("set-cookie"), None);
     }
     let (gone, stays) = if first.text() == "a" { (a, b) } else { (b, a) };
+    let address = gone.address();
     drop(gone);
+    eventually("the end of the server", || {
+        TcpStream::connect(&address).is_err().then_some(())
+    });
     let moved = Client::request(&gateway.address, "GET", "/", &[("Cookie", value)], b"");
     assert_eq!(moved.status, 200);
     assert_ne!(moved.text(), first.text());
@@ -289,7 +306,10 @@ fn a_cookie_keeps_a_client_on_its_server_until_that_one_goes() {
 #[test]
 fn a_hash_sends_the_same_key_to_the_same_server() {
     let apps: Vec<Upstream> = (0..4).map(|_| Upstream::echo()).collect();
-    let urls: Vec<String> = apps.iter().map(|app| format!("\"{}\"", app.url())).collect();
+    let urls: Vec<String> = apps
+        .iter()
+        .map(|app| format!("\"{}\"", app.url()))
+        .collect();
     let gateway = gateway(&format!(
         "servers: [{}]\nbalance: hash\nhash_by: header:x-tenant",
         urls.join(", ")
@@ -328,9 +348,16 @@ fn a_group_takes_no_more_than_its_limit_and_lets_a_few_wait() {
     });
     let fine = answers.iter().filter(|answer| answer.status == 200).count();
     assert!((2..=4).contains(&fine), "{fine}");
-    let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 503).collect();
+    let refused: Vec<_> = answers
+        .iter()
+        .filter(|answer| answer.status == 503)
+        .collect();
     assert_eq!(refused.len(), 8 - fine);
-    assert!(refused.iter().all(|answer| answer.header("retry-after") == Some("7")));
+    assert!(
+        refused
+            .iter()
+            .all(|answer| answer.header("retry-after") == Some("7"))
+    );
     assert!(most.load(Ordering::SeqCst) <= 2);
     assert!(gateway.metric("palisade_upstream_refused_total{reason=\"limit\"") >= 4.0);
 }
@@ -364,8 +391,8 @@ fn grpc_servers_are_asked_by_their_own_protocol() {
         (down && servers.contains("not serving (status 2)")).then_some(())
     });
     assert!((gateway.metric("palisade_upstream_up{") - 1.0).abs() < 0.1);
-    let asked = serving.bodies();
-    assert_eq!(asked.first().map(Vec::as_slice), Some(&b"\0\0\0\0\x05\x0a\x03app"[..]));
+    let asked = eventually("a check", || serving.bodies().first().cloned());
+    assert_eq!(asked.as_slice(), &b"\0\0\0\0\x05\x0a\x03app"[..]);
 }
 
 #[test]

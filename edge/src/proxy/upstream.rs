@@ -60,7 +60,12 @@ pub(super) async fn choose(session: &mut Session, ctx: &mut Context) -> Result<B
         }
     }
     rest(ctx).await;
-    if ctx.trying.until.all.is_some_and(|end| end <= Instant::now()) {
+    if ctx
+        .trying
+        .until
+        .all
+        .is_some_and(|end| end <= Instant::now())
+    {
         state.metrics.total.inc();
         return Err(Error::explain(TOTAL, "no time for another try"));
     }
@@ -204,7 +209,7 @@ fn peer_for(_proof: &Permit, lease: &Lease, state: &UpstreamState) -> Result<Htt
     let busy = lease.endpoint().in_flight.load(Ordering::Relaxed) as usize;
     let keep = upstream.keepalive();
     if keep == 0 {
-        peer.options.idle_timeout = Some(Duration::ZERO);
+        peer.options.idle_timeout = Some(SHORTEST);
     } else if busy > keep {
         peer.options.idle_timeout = peer.options.idle_timeout.map(|idle| idle.min(AFTER_PEAK));
     }
@@ -219,5 +224,5 @@ fn peer_for(_proof: &Permit, lease: &Lease, state: &UpstreamState) -> Result<Htt
 const MAX_UPSTREAM_STREAMS: usize = 100;
 /// How long connections beyond `keepalive.connections` stay.
 const AFTER_PEAK: Duration = Duration::from_secs(1);
-/// A timeout of 0 would be none.
+/// pingora's clock does not take a timeout of 0.
 const SHORTEST: Duration = Duration::from_millis(1);

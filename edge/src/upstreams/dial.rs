@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use edge_config::{Protocol, Upstream};
 use pingora::upstreams::peer::{HttpPeer, Tracer};
@@ -40,7 +41,8 @@ pub(crate) fn peer(
     options.total_connection_timeout = Some(timeouts.connect);
     options.read_timeout = Some(timeouts.read);
     options.write_timeout = Some(timeouts.write);
-    options.idle_timeout = Some(timeouts.idle);
+    // pingora's clock does not take 0.
+    options.idle_timeout = Some(timeouts.idle.max(Duration::from_millis(1)));
     options.verify_cert = verify;
     options.verify_hostname = verify;
     options.ca.clone_from(&material.ca);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Complaints;
-use crate::spec::{TimeoutsSpec, UpstreamTlsSpec, UpstreamSpec};
+use crate::spec::{TimeoutsSpec, UpstreamSpec, UpstreamTlsSpec};
 use crate::tree::Path;
 
 pub use crate::spec::{
