@@ -27,5 +27,6 @@ mod routing;
 mod sharing;
 mod slow;
 mod streams;
+mod tls;
 mod upstreams;
 mod yielding;

@@ -60,7 +60,7 @@ async fn serve(shared: Arc<Shared>, client: &mut dyn Client, request: Plain<'_>)
     let gateway = shared.gateway();
     let mut ctx = Box::new(Context::new(shared));
     request::begin(&mut ctx, gateway, info.connection().clone(), Some(head));
-    let judged = match request::enter(&mut ctx, info.head_limits()) {
+    let judged = match request::enter(&mut ctx, Some(info)) {
         Ok(_) => request::judge(&mut ctx, &mut Source::Given(Ok(Bytes::new()))).await,
         Err(refused) => Err(refused),
     };

@@ -30,6 +30,13 @@ pub(super) fn write(text: &mut Vec<u8>, ctx: &Context) {
     }
     let set = |name: &'static str, value: &[u8]| push(text, name.as_bytes(), value);
     headers::tell_origin(exchange, trusted, || Head::fields(head), asked, set);
+    if let Some(certificate) = headers::client_certificate(exchange, ctx.shared.tls()) {
+        push(
+            text,
+            headers::CLIENT_CERT.as_bytes(),
+            certificate.as_bytes(),
+        );
+    }
     text.extend_from_slice(b"\r\n");
 }
 

@@ -5,14 +5,17 @@
 
 use std::net::IpAddr;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use edge_config::{HostHeader, Place};
 use edge_core::Exchange;
+use edge_tls::Terminator;
 use http::header::{self, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use pingora::{ErrorType, OrErr, Result};
 
 use super::answer::REQUEST_ID;
-use crate::assemble::RouteState;
+use crate::assemble::{Gateway, RouteState};
 use crate::upstreams::Lease;
 
 /// Sets forwarding headers (`X-Forwarded-*`, `X-Real-IP`, RFC 7239 `Forwarded`) and the request's
@@ -21,9 +24,14 @@ pub(crate) fn forward(
     request: &mut RequestHeader,
     exchange: &Exchange,
     peer_is_trusted: bool,
+    tls: &Terminator,
 ) -> Result<()> {
+    remove(request, is_certificate);
     if !peer_is_trusted {
-        remove_claims(request);
+        remove(request, is_claim);
+    }
+    if let Some(certificate) = client_certificate(exchange, tls) {
+        request.insert_header(CLIENT_CERT, certificate)?;
     }
     let host = host_of(request);
     let mut told: Vec<(&'static str, HeaderValue)> = Vec::with_capacity(6);
@@ -107,13 +115,22 @@ pub(crate) fn tell_origin<'a, F: Iterator<Item = (&'a [u8], &'a [u8])>>(
 }
 
 /// True for a field of the client that never reaches a server: what [`tell_origin`] says instead,
-/// and claims of a peer that is not trusted.
+/// claims of a peer that is not trusted, and certificates, which only a handshake of ours proves.
 pub(crate) fn is_ours(name: &[u8], peer_is_trusted: bool) -> bool {
-    if peer_is_trusted {
-        REPLACED.iter().any(|replaced| is(name, replaced))
-    } else {
-        is_claim(name)
-    }
+    is_certificate(name)
+        || if peer_is_trusted {
+            REPLACED.iter().any(|replaced| is(name, replaced))
+        } else {
+            is_claim(name)
+        }
+}
+
+/// The certificate a client proved to own, as its upstream gets it where its host says so (RFC 9440).
+pub(crate) fn client_certificate(exchange: &Exchange, tls: &Terminator) -> Option<String> {
+    let client = exchange.connection.tls.as_ref()?.client.as_ref()?;
+    let host = Gateway::host(exchange.head.as_ref()?);
+    tls.forwards(&host)
+        .then(|| format!(":{}:", BASE64_STANDARD.encode(&client.der)))
 }
 
 /// Says again that the client takes trailers, which gRPC servers insist on. Only to an HTTP/2 upstream:
@@ -161,12 +178,12 @@ pub(crate) fn own_host(route: Option<&RouteState>, lease: Option<&Lease>) -> Opt
     })
 }
 
-/// Removes every header by which an application learns client, scheme, host or path from a proxy.
-fn remove_claims(request: &mut RequestHeader) {
+/// Removes every header with such a name.
+fn remove(request: &mut RequestHeader, is_such: impl Fn(&[u8]) -> bool) {
     let claims: Vec<HeaderName> = request
         .headers
         .keys()
-        .filter(|name| is_claim(name.as_ref()))
+        .filter(|name| is_such(name.as_ref()))
         .cloned()
         .collect();
     for claim in claims {
@@ -174,7 +191,15 @@ fn remove_claims(request: &mut RequestHeader) {
     }
 }
 
-/// `_` counts as `-`: CGI and its heirs cannot tell them apart. Without case.
+/// Headers that hand over a client's certificate (RFC 9440).
+fn is_certificate(name: &[u8]) -> bool {
+    matches!(name.first(), Some(b'c' | b'C'))
+        && CERTIFICATES
+            .iter()
+            .any(|known| known.len() == name.len() && begins(name, known))
+}
+
+/// Headers by which an application learns client, scheme, host or path from a proxy.
 fn is_claim(name: &[u8]) -> bool {
     if !matches!(
         name.first(),
@@ -182,18 +207,20 @@ fn is_claim(name: &[u8]) -> bool {
     ) {
         return false;
     }
+    CLAIMS
+        .iter()
+        .any(|claim| claim.len() == name.len() && begins(name, claim))
+        || CLAIM_FAMILIES.iter().any(|family| begins(name, family))
+}
+
+/// `_` counts as `-`: CGI and its heirs cannot tell them apart. Without case.
+fn begins(name: &[u8], start: &str) -> bool {
     let fold = |byte: &u8| match byte {
         b'_' => b'-',
         byte => byte.to_ascii_lowercase(),
     };
-    let begins = |start: &str| {
-        let mut bytes = name.iter().map(fold);
-        start.bytes().all(|wanted| bytes.next() == Some(wanted))
-    };
-    CLAIMS
-        .iter()
-        .any(|claim| claim.len() == name.len() && begins(claim))
-        || CLAIM_FAMILIES.iter().any(|family| begins(family))
+    let mut bytes = name.iter().map(fold);
+    start.bytes().all(|wanted| bytes.next() == Some(wanted))
 }
 
 fn is(name: &[u8], wanted: &str) -> bool {
@@ -277,6 +304,10 @@ const CLAIMS: &[&str] = &[
     "x-rewrite-url",
 ];
 
+/// The header of RFC 9440.
+pub(crate) const CLIENT_CERT: &str = "client-cert";
+const CERTIFICATES: &[&str] = &[CLIENT_CERT, "client-cert-chain"];
+
 const CLAIM_FAMILIES: &[&str] = &["cf-", "x-envoy-", "x-forwarded-", "x-original-"];
 
 #[cfg(test)]
@@ -303,7 +334,8 @@ mod tests {
         });
         let mut exchange = Exchange::new(RequestId::new(7), connection, None);
         exchange.client = SocketAddr::new(client.parse().unwrap(), 0);
-        forward(&mut request, &exchange, trusted).unwrap();
+        let tls = Terminator::new(Arc::default()).unwrap();
+        forward(&mut request, &exchange, trusted, &tls).unwrap();
         request
     }
 
@@ -323,6 +355,7 @@ mod tests {
             ("x_client_ip", "6.6.6.6"),
             ("x_original_url", "/admin"),
             ("cf-connecting-ip", "6.6.6.6"),
+            ("client_cert", ":AA==:"),
             ("forwarded", "for=6.6.6.6"),
             ("accept", "*/*"),
         ];
@@ -331,7 +364,12 @@ mod tests {
         let forwarded = "for=10.0.0.1;host=\"shop.example\";proto=http";
         assert_eq!(field(&request, "forwarded"), forwarded);
         assert_eq!(field(&request, "x-real-ip"), "10.0.0.1");
-        for gone in ["x_client_ip", "x_original_url", "cf-connecting-ip"] {
+        for gone in [
+            "x_client_ip",
+            "x_original_url",
+            "cf-connecting-ip",
+            "client_cert",
+        ] {
             assert_eq!(field(&request, gone), "", "{gone}");
         }
         assert_eq!(field(&request, "accept"), "*/*");

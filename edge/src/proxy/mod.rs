@@ -44,7 +44,7 @@ pub(crate) struct Proxy {
 /// State of one request between pingora's phases. Dropping it before the last phase, as happens to
 /// requests that are cut, still makes the record.
 pub(crate) struct Context {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// Created with the head; taken by the record.
     pub(crate) exchange: Option<Box<Exchange>>,
     /// The configuration this request began with; a reload does not change it.
@@ -112,6 +112,7 @@ impl ProxyHttp for Proxy {
             request,
             exchange,
             gateway.trusts(exchange.connection.client),
+            ctx.shared.tls(),
         )?;
         headers::trailers(request, exchange)?;
         headers::host(request, ctx.route.as_deref(), ctx.lease.as_ref())

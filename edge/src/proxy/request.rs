@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use edge_conn::ConnectionInfo;
 use edge_conn::gate::{self, HeadLimits};
 use edge_core::{Connection, Exchange, Head, Layer, Refusal, RequestId, Version};
 use http::header;
@@ -26,10 +27,8 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bo
     }
     let gateway = ctx.shared.gateway();
     let (connection, head) = arrived(session);
-    let limits = session.digest().and_then(edge_conn::connection);
-    let limits = limits.map_or_else(|| gateway.head_limits(), |info| *info.head_limits());
     let id = begin(ctx, gateway, connection, head);
-    let judged = match enter(ctx, &limits) {
+    let judged = match enter(ctx, session.digest().and_then(edge_conn::connection)) {
         Ok(upgrade) => {
             if upgrade == Upgrade::Bogus {
                 session.req_header_mut().remove_header(&header::UPGRADE);
@@ -86,12 +85,20 @@ pub(crate) fn begin(
     id
 }
 
-/// Asks the gate once more: [`prepare`], with its refusal carried out.
-pub(crate) fn enter(ctx: &mut Context, limits: &HeadLimits) -> Result<Upgrade, Refused> {
+/// Asks the gate once more, [`prepare`], and the connection whether the request's host may be asked for on
+/// it; a refusal is carried out.
+pub(crate) fn enter(ctx: &mut Context, info: Option<&ConnectionInfo>) -> Result<Upgrade, Refused> {
     let (Some(exchange), Some(gateway)) = (&mut ctx.exchange, &ctx.gateway) else {
         return Err(Refused::Drop);
     };
-    prepare(limits, exchange).map_err(|refusal| {
+    let limits = info.map_or_else(|| gateway.head_limits(), |info| *info.head_limits());
+    let prepared = prepare(&limits, exchange).and_then(|upgrade| match info {
+        Some(info) if misdirected(info, exchange) => {
+            Err(Refusal::new(421, "host not served on this connection"))
+        }
+        _ => Ok(upgrade),
+    });
+    prepared.map_err(|refusal| {
         let refused = pipeline::refuse(exchange, Layer::Gate, refusal);
         ctx.inspection = pipeline::witness(gateway, exchange, false);
         refused
@@ -152,6 +159,17 @@ pub(crate) fn prepare(limits: &HeadLimits, exchange: &Exchange) -> Result<Upgrad
         gate::check(head, limits).map_err(|reason| Refusal::new(reason.status(), reason.name()))?;
     }
     stream::upgrade(head)
+}
+
+/// Whether a request is for a host its TLS connection is not for (RFC 9110 section 15.5.20): nobody may
+/// reach a host under the policy or the certificate of another. A request that names no host reaches only
+/// routes for every host.
+fn misdirected(info: &ConnectionInfo, exchange: &Exchange) -> bool {
+    let (Some(head), Some(_)) = (&exchange.head, &exchange.connection.tls) else {
+        return false;
+    };
+    let host = Gateway::host(head);
+    !host.is_empty() && !info.covers(&host)
 }
 
 /// What our accept loop knows of the connection, and the head as it arrived.
