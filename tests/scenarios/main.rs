@@ -12,6 +12,7 @@
 mod attacks;
 mod audit_logs;
 mod audit_peer;
+mod battery;
 mod bodies;
 mod commands;
 mod framing;

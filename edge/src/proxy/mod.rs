@@ -61,6 +61,8 @@ pub(crate) struct Context {
     refusal: Option<Refusal>,
     /// Body bytes given to the upstream being tried.
     forwarded: u64,
+    /// Interim responses of the upstream so far.
+    interim: u32,
 }
 
 #[async_trait]
@@ -187,6 +189,7 @@ impl Context {
             lease: None,
             refusal: None,
             forwarded: 0,
+            interim: 0,
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn inspect(
     succeeded(response, ctx);
     waited(ctx);
     if response.status.is_informational() && response.status.as_u16() != 101 {
-        return Ok(());
+        return interim(ctx);
     }
     ask(ctx, |inspection| {
         let fields = response.headers.iter();
@@ -45,6 +45,20 @@ pub(super) fn inspect(
         exchange.response_status = Some(response.status.as_u16());
     }
     Ok(())
+}
+
+/// Lets an interim response pass, as long as there are not too many of them: they may go on for ever,
+/// and none of them is an answer.
+fn interim(ctx: &mut Context) -> Result<()> {
+    ctx.interim += 1;
+    if ctx.interim <= INTERIM_MAX {
+        return Ok(());
+    }
+    Err(Error::explain(
+        ErrorType::InvalidHTTPHeader,
+        "too many interim responses",
+    ))
+    .map_err(|error: Box<Error>| error.into_up())
 }
 
 /// Notes how long the server took to its first word.
@@ -147,5 +161,7 @@ fn never_ends(response: &ResponseHeader) -> bool {
         })
 }
 
+/// 100, a few 102 while work goes on, a few 103.
+const INTERIM_MAX: u32 = 16;
 /// What upstreams are spoken to with, as `RESPONSE_PROTOCOL` shows it.
 const PROTOCOL: &str = "HTTP/1.1";
