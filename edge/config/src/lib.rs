@@ -24,7 +24,7 @@ pub use client::{ForwardedHeader, TrustedProxies, client_address};
 pub use env::{Env, ProcessEnv};
 pub use load::{Loaded, load, load_text, load_watching, quick};
 pub use policy::{
-    Balance, BodyLimits, Ejection, HostHeader, Origin, Places, Policy, Profile, Protocol,
+    Balance, BodyLimits, Ejection, HeadBounds, HostHeader, Origin, Places, Policy, Profile, Protocol,
     ResponseLimits, Retries, Server, Timeouts, Tls, Tuning, Upstream, Waf,
 };
 pub use routes::{AmbiguousPath, Route, RouteQuery, RouteTable};

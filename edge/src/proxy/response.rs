@@ -30,6 +30,9 @@ pub(super) fn inspect(
     if response.status.is_informational() && response.status.as_u16() != 101 {
         return interim(ctx);
     }
+    if response.status.as_u16() == 101 && !session.as_downstream().is_upgrade_req() {
+        return broken("101 that was not asked for");
+    }
     ask(ctx, |inspection| {
         let fields = response.headers.iter();
         let fields = fields.map(|(name, value)| (name.as_ref(), value.as_bytes()));
@@ -54,11 +57,13 @@ fn interim(ctx: &mut Context) -> Result<()> {
     if ctx.interim <= INTERIM_MAX {
         return Ok(());
     }
-    Err(Error::explain(
-        ErrorType::InvalidHTTPHeader,
-        "too many interim responses",
-    ))
-    .map_err(|error: Box<Error>| error.into_up())
+    broken("too many interim responses")
+}
+
+/// The answer is the upstream's fault.
+fn broken(why: &'static str) -> Result<()> {
+    let error = Error::explain(ErrorType::InvalidHTTPHeader, why);
+    Err(error.into_up())
 }
 
 /// Notes how long the server took to its first word.
