@@ -51,7 +51,7 @@ configure() {
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=localhost \
       -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout "$dir/key.pem" -out "$dir/cert.pem" 2>/dev/null
     tls="  - { address: '127.0.0.1:$secure', tls: {} }"
-    certificates="tls: { certificates: [{ cert: '$dir/cert.pem', key: '$dir/key.pem' }] }"
+    certificates="tls: { certificates: [{ certificate: '$dir/cert.pem', key: '$dir/key.pem' }] }"
   else
     secure=''
   fi
@@ -83,7 +83,7 @@ start() { # BINARY
   "$1" run --config "$dir/palisade.yaml" 2>"$dir/log" &
   pids+=($!)
   for _ in $(seq 100); do
-    grep -q 'listening address=127.0.0.1:'"$plain" "$dir/log" && return
+    [[ -f $dir/log ]] && grep -q 'listening address=127.0.0.1:'"$plain" "$dir/log" && return
     sleep 0.1
   done
   cat "$dir/log"

@@ -11,7 +11,9 @@ use std::time::Instant;
 
 use edge_audit::metrics::{RouteMetrics, RuleMetrics, UpstreamMetrics};
 use edge_audit::{Logs, Metrics, RuleLogs};
-use edge_config::{BodyLimits, HeadBounds, HostHeader, Policy, Profile, Protocol, RouteQuery, Upstream};
+use edge_config::{
+    BodyLimits, HeadBounds, HostHeader, Policy, Profile, Protocol, RouteQuery, Upstream,
+};
 use edge_conn::gate::HeadLimits;
 use edge_core::{Diagnostic, Exchange, Head, Mode, Refusal};
 use waf_rules::Kept;

@@ -24,8 +24,8 @@ pub use client::{ForwardedHeader, TrustedProxies, client_address};
 pub use env::{Env, ProcessEnv};
 pub use load::{Loaded, load, load_text, load_watching, quick};
 pub use policy::{
-    Balance, BodyLimits, Ejection, HeadBounds, HostHeader, Origin, Places, Policy, Profile, Protocol,
-    ResponseLimits, Retries, Server, Timeouts, Tls, Tuning, Upstream, Waf,
+    Balance, BodyLimits, Ejection, HeadBounds, HostHeader, Origin, Places, Policy, Profile,
+    Protocol, ResponseLimits, Retries, Server, Timeouts, Tls, Tuning, Upstream, Waf,
 };
 pub use routes::{AmbiguousPath, Route, RouteQuery, RouteTable};
 

@@ -202,7 +202,13 @@ pub(super) fn check_name(name: &str, path: &Path, complaints: &mut Complaints) {
 }
 
 fn head(spec: &HeadSpec) -> HeadBounds {
-    let bound = |number: u64| if number == 0 { usize::MAX } else { size(number) };
+    let bound = |number: u64| {
+        if number == 0 {
+            usize::MAX
+        } else {
+            size(number)
+        }
+    };
     HeadBounds {
         target: bound(spec.target.0),
         bytes: bound(spec.bytes.0),
