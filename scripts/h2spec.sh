@@ -26,9 +26,9 @@ main() {
   local failed=0
   configure
   start "$binary"
-  judge h2c 1 -p "$plain" || failed=1
+  judge h2c 1 -h 127.0.0.1 -p "$plain" || failed=1
   if [[ -n ${secure:-} ]]; then
-    judge tls 0 -p "$secure" -t -k || failed=1
+    judge tls 0 -h localhost -p "$secure" -t -k || failed=1
   else
     echo 'skipped: h2spec over TLS (openssl is not installed)'
   fi
@@ -94,7 +94,7 @@ start() { # BINARY
 judge() { # NAME EXPECTED ARGUMENTS...
   local name=$1 expected=$2 failures
   shift 2
-  timeout 300 "$h2spec" -h 127.0.0.1 "$@" --strict -o 3 >"$dir/$name.log" 2>&1 || true
+  timeout 300 "$h2spec" "$@" --strict -o 3 >"$dir/$name.log" 2>&1 || true
   tail -n 1 "$dir/$name.log" | sed "s/^/$name: /"
   failures=$(tail -n 1 "$dir/$name.log" | sed -n 's/.*skipped, \([0-9]*\) failed/\1/p')
   if [[ -z $failures ]] || ((failures > expected)); then

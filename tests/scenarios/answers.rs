@@ -1,276 +1,248 @@
-//! Upstreams that answer malformed: the client gets one answer that means one thing, and nothing that
-//! follows is mistaken for the answer to somebody else's request.
+//! What servers answer: passed on as it is where it means one thing, refused where two readers could
+//! disagree, and never a byte of one answer in another.
 
-use std::io::{BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use harness::client::request;
-use harness::frames::{self, Raw};
-use harness::{Client, Gateway, Message};
+use harness::{Answer, Client, Gateway, Upstream};
 
-const PATIENCE: Duration = Duration::from_secs(6);
-const FINE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine";
+const OK: &str = "HTTP/1.1 200 OK\r\n";
 
-/// What is said to a request for `/evil/N`, and the statuses the client may see.
-fn answers() -> Vec<(&'static str, Vec<u8>, &'static [u16])> {
-    let raw = |text: &str| text.as_bytes().to_vec();
-    let head = |fields: &str| raw(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n"));
-    let poison = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison";
-    let chunked = |body: &str| {
-        raw(&format!(
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{body}"
-        ))
-    };
-    let begun: &[u16] = &[200, 0, 502];
+/// Answers to a GET, and the content the client gets.
+fn sane() -> Vec<(&'static str, String, &'static str)> {
     vec![
+        ("length", format!("{OK}Content-Length: 3\r\n\r\nabc"), "abc"),
+        ("nothing", format!("{OK}Content-Length: 0\r\n\r\n"), ""),
         (
-            "bytes behind the answer",
-            raw(&format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok{poison}"
-            )),
-            &[200],
-        ),
-        (
-            "bytes behind an answer without content",
-            raw(&format!("HTTP/1.1 204 No Content\r\n\r\n{poison}")),
-            &[204, 502],
-        ),
-        (
-            "bytes behind 304",
-            raw(&format!("HTTP/1.1 304 Not Modified\r\n\r\n{poison}")),
-            &[304, 502],
-        ),
-        (
-            "Content-Length and Transfer-Encoding",
-            raw(
-                "HTTP/1.1 200 OK\r\nContent-Length: 40\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+            "chunks",
+            format!(
+                "{OK}Transfer-Encoding: chunked\r\n\r\n1;x=y\r\na\r\n2\r\nbc\r\n0\r\nA: b\r\n\r\n"
             ),
-            &[200, 502],
+            "abc",
+        ),
+        ("until close", format!("{OK}\r\nabc"), "abc"),
+        ("HTTP/1.0", "HTTP/1.0 200 OK\r\n\r\nabc".to_owned(), "abc"),
+        (
+            "100 first",
+            format!("HTTP/1.1 100 Continue\r\n\r\n{OK}Content-Length: 3\r\n\r\nabc"),
+            "abc",
         ),
         (
-            "two Content-Length",
-            head("Content-Length: 2\r\nContent-Length: 9\r\n"),
-            &[502],
+            "no reason",
+            "HTTP/1.1 200 \r\nContent-Length: 3\r\n\r\nabc".to_owned(),
+            "abc",
         ),
-        (
-            "Content-Length +2",
-            [head("Content-Length: +2\r\n"), raw("ok")].concat(),
-            &[502],
-        ),
-        ("Content-Length -2", head("Content-Length: -2\r\n"), &[502]),
-        (
-            "a status line of another protocol",
-            raw("ICY 200 OK\r\n\r\n"),
-            &[502],
-        ),
-        ("no version", raw("200 OK\r\n\r\n"), &[502]),
-        (
-            "two digits",
-            raw("HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n"),
-            &[502],
-        ),
-        (
-            "four digits",
-            raw("HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n"),
-            &[502],
-        ),
-        (
-            "letters for digits",
-            raw("HTTP/1.1 abc OK\r\nContent-Length: 0\r\n\r\n"),
-            &[502],
-        ),
-        (
-            "status 99",
-            raw("HTTP/1.1 099 OK\r\nContent-Length: 0\r\n\r\n"),
-            &[502],
-        ),
-        ("not HTTP at all", raw("\x16\x03\x01 hello\r\n\r\n"), &[502]),
-        (
-            "a field without a colon",
-            head("Content-Length: 0\r\nbroken\r\n"),
-            &[502],
-        ),
-        (
-            "a blank in a field name",
-            head("Content-Length: 0\r\na b: c\r\n"),
-            &[502],
-        ),
-        (
-            "a blank before the colon",
-            head("Content-Length : 0\r\n"),
-            &[200, 502],
-        ),
-        (
-            "NUL in a value",
-            head("Content-Length: 0\r\nX: a\0b\r\n"),
-            &[502],
-        ),
-        (
-            "a bare CR in a value",
-            head("Content-Length: 0\r\nX: a\rSet-Cookie: b\r\n"),
-            &[502],
-        ),
-        (
-            "a head of 2 MB",
-            head(&format!("X: {}\r\n", "a".repeat(2 << 20))),
-            &[502],
-        ),
-        (
-            "1,000 fields",
-            head(
-                &(0..1000)
-                    .map(|n| format!("x{n}: y\r\n"))
-                    .collect::<String>(),
-            ),
-            &[502],
-        ),
-        (
-            "interim responses without end",
-            raw("HTTP/1.1 100 Continue\r\n\r\n").repeat(5000),
-            &[502],
-        ),
-        (
-            "early hints without end",
-            raw("HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n").repeat(5000),
-            &[502],
-        ),
-        (
-            "101 that nobody asked for",
-            raw(
-                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\npoison",
-            ),
-            &[502],
-        ),
-        (
-            "a chunk size that is none",
-            chunked("zz\r\nok\r\n0\r\n\r\n"),
-            begun,
-        ),
-        (
-            "a chunk longer than it says",
-            chunked("2\r\nokay\r\n0\r\n\r\n"),
-            begun,
-        ),
-        (
-            "a chunk size that overflows",
-            chunked("fffffffffffffffff\r\nok"),
-            begun,
-        ),
-        (
-            "a chunked answer and bytes behind it",
-            chunked(&format!("2\r\nok\r\n0\r\n\r\n{poison}")),
-            &[200],
-        ),
-        ("nothing", Vec::new(), &[502, 504]),
     ]
 }
 
-/// Answers `/evil/N` as told and keeps the connection; everything else is fine.
-fn upstream() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for socket in listener.incoming().flatten() {
-            thread::spawn(move || serve(&socket));
-        }
-    });
-    address
-}
-
-fn serve(socket: &TcpStream) -> std::io::Result<()> {
-    let mut reader = BufReader::new(socket.try_clone()?);
-    let mut writer = socket.try_clone()?;
-    let answers = answers();
-    while let Some(message) = Message::read_head(&mut reader)? {
-        let evil = message.target().strip_prefix("/evil/");
-        let number: Option<usize> = evil.and_then(|number| number.parse().ok());
-        match number.and_then(|number| answers.get(number)) {
-            Some((_, bytes, _)) => writer.write_all(bytes)?,
-            None => writer.write_all(FINE)?,
-        }
+/// Answers that are none: the client gets 502.
+fn broken() -> Vec<(&'static str, String)> {
+    let folded = format!("{OK}Content-Length: 3\r\nX: a\r\n b\r\n\r\nabc");
+    let huge = format!("{OK}X: {}\r\n\r\n", "a".repeat(300_000));
+    let interim = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(40);
+    let mut cases = vec![
+        ("no head", "hello\r\n\r\n".to_owned()),
+        ("half a head", format!("{OK}Content-Length: 3\r\n")),
+        ("folded", folded),
+        ("huge", huge),
+        (
+            "101 unasked",
+            "HTTP/1.1 101 Switching Protocols\r\n\r\n".to_owned(),
+        ),
+        (
+            "status",
+            "HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        ),
+        (
+            "interim without end",
+            format!("{interim}{OK}Content-Length: 0\r\n\r\n"),
+        ),
+    ];
+    for (name, framing) in [
+        (
+            "length and coding",
+            "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+        ),
+        ("two lengths", "Content-Length: 3\r\nContent-Length: 4\r\n"),
+        ("list of lengths", "Content-Length: 3, 3\r\n"),
+        ("signed length", "Content-Length: +3\r\n"),
+        ("no length", "Content-Length: \r\n"),
+        ("huge length", "Content-Length: 99999999999999999999\r\n"),
+        ("other coding", "Transfer-Encoding: gzip\r\n"),
+        (
+            "two codings",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        ),
+        ("blank before colon", "Content-Length : 3\r\n"),
+    ] {
+        cases.push((name, format!("{OK}{framing}\r\nabc")));
     }
-    Ok(())
+    cases
 }
 
-fn gateway() -> Gateway {
-    Gateway::routing(
-        "upstreams: { app: { servers: [\"${APP}\"], timeouts: { read: 2s } } }
-profiles: { default: { waf: { mode: off } } }
-routes: [{ upstream: app }]
-",
-    )
-    .with("APP", format!("http://{}", upstream()))
-    .start()
+/// The gateway before a server that says `bytes` to whoever asks.
+fn before(bytes: &str) -> (Gateway, Upstream) {
+    let bytes = bytes.as_bytes().to_vec();
+    let upstream = Upstream::answering(move |_| Answer::Raw(bytes.clone()));
+    let gateway = Gateway::example("plain").before(&upstream).start();
+    (gateway, upstream)
 }
 
 #[test]
-fn malformed_answers_poison_nobody() {
-    let mut gateway = gateway();
-    let mut wrong = Vec::new();
-    for (number, (name, _, expected)) in answers().iter().enumerate() {
+fn sane_answers_pass_and_the_connection_stays_in_step() {
+    for (name, bytes, content) in sane() {
+        let (gateway, _upstream) = before(&bytes);
         let mut client = Client::connect(&gateway.address);
-        let target = format!("/evil/{number}");
-        client.send(&request(
-            "GET",
-            &target,
-            &[("Connection", "keep-alive")],
-            b"",
-        ));
-        let status = client.outcome(PATIENCE).status();
-        if !expected.contains(&status) {
-            wrong.push(format!("{name}: {status}"));
-        }
-        // What is left of it must not answer the next request: of this client, or of others.
-        client.send(&request(
-            "GET",
-            "/fine",
-            &[("Connection", "keep-alive")],
-            b"",
-        ));
-        let own = client.outcome(PATIENCE);
-        if let harness::Outcome::Answer(answer) = own
-            && answer.body != b"fine"
-        {
-            wrong.push(format!("{name}: then {}", answer.text()));
-        }
-        for _ in 0..3 {
-            let other = Client::get(&gateway.address, "/fine");
-            if other.status != 200 || other.body != b"fine" {
-                wrong.push(format!(
-                    "{name}: others got {} {}",
-                    other.status,
-                    other.text()
-                ));
-            }
+        for _ in 0..2 {
+            client.send(&request("GET", "/a", &[("Connection", "keep-alive")], b""));
+            let answer = client.answer();
+            assert_eq!((answer.status, &*answer.text()), (200, content), "{name}");
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(gateway.runs());
 }
 
 #[test]
-fn nor_do_they_over_http_2() {
-    let mut gateway = gateway();
-    let mut wrong = Vec::new();
-    for (number, (name, _, expected)) in answers().iter().enumerate() {
-        let mut client = Raw::connect(&gateway.address);
-        client.ask(1, &frames::get(&format!("/evil/{number}")));
-        let interim = |status: &u16| (100..200).contains(status);
-        let status = (0..40)
-            .map(|_| client.status(1, PATIENCE))
-            .find(|status| !interim(status))
-            .unwrap_or(1);
-        if !expected.contains(&status) {
-            wrong.push(format!("{name}: {status}"));
+fn an_answer_that_reads_two_ways_is_none() {
+    let cases = broken();
+    let answer = Arc::new(AtomicUsize::new(0));
+    let (current, bytes) = (Arc::clone(&answer), cases.clone());
+    let upstream = Upstream::answering(move |_| {
+        let (_, bytes) = &bytes[current.load(Ordering::SeqCst)];
+        Answer::Raw(bytes.clone().into_bytes())
+    });
+    let gateway = Gateway::example("plain").before(&upstream).start();
+    for (index, (name, _)) in cases.iter().enumerate() {
+        answer.store(index, Ordering::SeqCst);
+        let mut client = Client::connect(&gateway.address);
+        client.send(&request("GET", &format!("/{index}"), &[], b""));
+        let mut status = client.answer().status;
+        while status == 103 {
+            status = client.answer().status;
         }
-        client.ask(3, &frames::get("/fine"));
-        let status = client.status(3, PATIENCE);
-        if status != 200 {
-            wrong.push(format!("{name}: then {status}"));
+        assert_eq!(status, 502, "{name}");
+        let record = gateway.record_of(&format!("/{index}"));
+        assert_eq!(record.text("/error"), "upstream failed", "{name}");
+    }
+}
+
+#[test]
+fn hints_reach_the_client_before_the_answer() {
+    let hint = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n";
+    let (gateway, _upstream) = before(&format!("{hint}{OK}Content-Length: 3\r\n\r\nabc"));
+    let mut client = Client::connect(&gateway.address);
+    client.send(&request("GET", "/", &[], b""));
+    let first = client.head().unwrap().unwrap();
+    assert_eq!(first.status, 103);
+    assert_eq!(first.header("link"), Some("</a.css>"));
+    let answer = client.answer();
+    assert_eq!((answer.status, &*answer.text()), (200, "abc"));
+}
+
+#[test]
+fn content_that_breaks_off_or_is_no_chunk_breaks_the_connection() {
+    for bytes in [
+        format!("{OK}Content-Length: 9\r\n\r\nabc"),
+        format!("{OK}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0x2\r\nde\r\n0\r\n\r\n"),
+    ] {
+        let (gateway, _upstream) = before(&bytes);
+        let mut client = Client::connect(&gateway.address);
+        client.send(&request("GET", "/", &[], b""));
+        assert_eq!(client.head().unwrap().unwrap().status, 200);
+        let mut rest = Vec::new();
+        while let Ok(more @ [_, ..]) = client.some_bytes().as_deref() {
+            rest.extend_from_slice(more);
+        }
+        assert!(
+            !rest.ends_with(b"0\r\n\r\n"),
+            "the client can tell that it is not whole"
+        );
+        assert_eq!(gateway.record_of("/").text("/error"), "upstream failed");
+    }
+}
+
+/// What a server says on a connection beyond its answer is nobody's answer.
+#[test]
+fn bytes_nobody_asked_for_reach_nobody() {
+    for pause in [Duration::ZERO, Duration::from_millis(300)] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for socket in listener.incoming() {
+                let mut socket = socket.unwrap();
+                thread::spawn(move || {
+                    let mut bytes = [0; 4096];
+                    while let Ok(1..) = socket.read(&mut bytes) {
+                        let mut answer = format!("{OK}Content-Length: 2\r\n\r\nok");
+                        let mut poison = format!("{OK}Content-Length: 6\r\n\r\npoison");
+                        if pause.is_zero() {
+                            answer.push_str(&std::mem::take(&mut poison));
+                        }
+                        let _ = socket.write_all(answer.as_bytes());
+                        thread::sleep(pause);
+                        let _ = socket.write_all(poison.as_bytes());
+                    }
+                });
+            }
+        });
+        let gateway = Gateway::example("plain").with("UPSTREAM", url).start();
+        for _ in 0..4 {
+            assert_eq!(Client::get(&gateway.address, "/").text(), "ok");
+            thread::sleep(pause * 2);
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(gateway.runs());
+}
+
+#[test]
+fn a_server_may_close_its_idle_connections() {
+    let upstream = Upstream::answering(|seen| match seen.message.target() {
+        "/last" => Answer::Raw(format!("{OK}Content-Length: 2\r\n\r\nok").into_bytes()),
+        _ => Answer::text("ok"),
+    });
+    let gateway = Gateway::example("plain").before(&upstream).start();
+    let mut client = Client::connect(&gateway.address);
+    for target in ["/", "/last", "/", "/last", "/last", "/"] {
+        client.send(&request(
+            "GET",
+            target,
+            &[("Connection", "keep-alive")],
+            b"",
+        ));
+        assert_eq!(client.answer().text(), "ok");
+    }
+}
+
+#[test]
+fn answers_without_content_have_none() {
+    let upstream = Upstream::answering(|seen| match seen.message.target() {
+        "/204" => Answer::status(204),
+        "/304" => Answer::status(304),
+        _ => Answer::text("four"),
+    });
+    let gateway = Gateway::example("plain").before(&upstream).start();
+    let mut client = Client::connect(&gateway.address);
+    for (method, target, status) in [
+        ("GET", "/204", 204),
+        ("GET", "/304", 304),
+        ("HEAD", "/", 200),
+        ("OPTIONS", "/", 200),
+    ] {
+        client.send(&request(
+            method,
+            target,
+            &[("Connection", "keep-alive")],
+            b"",
+        ));
+        let answer = client.answer_to(method);
+        let content = if method == "OPTIONS" { "four" } else { "" };
+        assert_eq!(
+            (answer.status, &*answer.text()),
+            (status, content),
+            "{method} {target}"
+        );
+    }
 }

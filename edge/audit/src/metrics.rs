@@ -5,6 +5,8 @@
 //! label. Label values come from the configuration and from rule numbers only, never from a request,
 //! and their number is bounded: what exceeds a bound is counted under `other`.
 
+mod tls;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,6 +19,8 @@ use prometheus::{
 };
 
 use crate::outcome::Outcome;
+
+pub use tls::{TLS_CERTIFICATES, TLS_HANDSHAKES, TLS_NOT_AFTER, TlsMetrics};
 
 /// Finished exchanges by route and verdict.
 pub const REQUESTS: &str = "palisade_requests_total";
@@ -77,6 +81,8 @@ pub struct Metrics {
     pub records: RecordCounters,
     /// Of the listeners.
     pub connections: Connections,
+    /// Of TLS.
+    pub tls: TlsMetrics,
     /// Of the configuration.
     pub reloads: Reloads,
 }
@@ -127,6 +133,7 @@ impl Metrics {
             upstreams: Known::up_to(MAX_UPSTREAMS),
             records: RecordCounters::register(&r)?,
             connections: Connections::register(&r)?,
+            tls: TlsMetrics::register(&r)?,
             reloads: Reloads::register(&r)?,
             registry: r,
         }))

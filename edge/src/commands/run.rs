@@ -16,6 +16,7 @@ use clap::{ArgGroup, Args};
 use edge_audit::{Metrics, Recorder};
 use edge_config::{Loaded, Policy};
 use edge_core::Diagnostic;
+use edge_tls::Terminator;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::Admin;
@@ -115,15 +116,18 @@ impl Started {
     ) -> anyhow::Result<Result<Self, Vec<Diagnostic>>> {
         let policy = Arc::new(loaded.policy);
         let metrics = Metrics::new(super::VERSION)?;
-        let assembled = match assemble::assemble(policy.clone(), &metrics, None, &mut files) {
+        let tls = Arc::new(Terminator::new(Arc::default())?);
+        let assembled = assemble::assemble(policy.clone(), &metrics, None, &tls, &mut files);
+        let assembled = match assembled {
             Ok(assembled) => assembled,
             Err(mistakes) => return Ok(Err(mistakes)),
         };
         super::show(&assembled.warnings);
+        tls.adopt(assembled.tls);
         let gateway = assembled.gateway;
         let recorder = Recorder::start(&gateway.logs(), metrics.records.clone())
             .context("the logs cannot be written")?;
-        let shared = Arc::new(Shared::new(gateway, recorder, metrics.clone())?);
+        let shared = Arc::new(Shared::new(gateway, tls, recorder, metrics.clone())?);
         Ok(Ok(Self {
             args,
             policy,
@@ -171,8 +175,11 @@ impl Started {
             generation: 1,
             policy,
         };
+        let mut daily = tokio::time::interval(DAY);
+        daily.tick().await; // the first is now, and was said when the certificates were read
         loop {
             tokio::select! {
+                _ = daily.tick() => warn_of_ends(running.shared.tls()),
                 _ = hangup.recv() => {
                     running.shared.recorder().reopen();
                     running.reload(&mut watch).await;
@@ -210,10 +217,10 @@ impl Running {
         };
         let generation = self.generation + 1;
         let metrics = self.metrics.clone();
-        let before = self.shared.gateway();
+        let (before, tls) = (self.shared.gateway(), self.shared.tls().clone());
         let built = tokio::task::spawn_blocking(move || {
             let mut files = Vec::new();
-            (build(&path, &metrics, &before, &mut files), files)
+            (build(&path, &metrics, &before, &tls, &mut files), files)
         })
         .await;
         match built {
@@ -251,6 +258,7 @@ impl Running {
         self.shared
             .recorder()
             .configure(&assembled.gateway.logs())?;
+        self.shared.tls().adopt(assembled.tls);
         self.shared.replace(assembled.gateway);
         self.workers.serve(policy.listeners(), bound)?;
         self.admin.adopt(admin, &self.live)?;
@@ -300,11 +308,15 @@ fn build(
     path: &Path,
     metrics: &Metrics,
     before: &Gateway,
+    tls: &Terminator,
     watch: &mut Vec<PathBuf>,
 ) -> Result<(Arc<Policy>, Assembled), Vec<Diagnostic>> {
     let loaded = edge_config::load_watching(path, &edge_config::ProcessEnv, watch)?;
     let policy = Arc::new(loaded.policy);
-    let assembled = assemble::assemble(policy.clone(), metrics, Some(before), watch)?;
+    let assembled = assemble::assemble(policy.clone(), metrics, Some(before), tls, watch)?;
+    for warning in &assembled.warnings {
+        tracing::warn!("{warning}");
+    }
     let compiled = assembled.gateway.compiled_since(before);
     tracing::info!(compiled, "rule sets compiled for the reload");
     Ok((policy, assembled))
@@ -333,6 +345,15 @@ async fn resolve_names(gateway: &Gateway) {
             Arc::downgrade(&upstream.group),
             RESOLVE_AGAIN,
         ));
+    }
+}
+
+/// Names the certificates that end soon.
+fn warn_of_ends(tls: &Terminator) {
+    for end in tls.ending(SystemTime::now()).iter().take(MAX_WARNINGS) {
+        let left = end.not_after.duration_since(SystemTime::now());
+        let days = left.map_or(0, |left| left.as_secs() / DAY.as_secs());
+        tracing::warn!(name = %end.name, key = end.key, days, "certificate ends soon");
     }
 }
 
@@ -376,6 +397,9 @@ impl Stop {
     }
 }
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Certificates named in the log each day.
+const MAX_WARNINGS: usize = 100;
 /// How often names of servers are looked up again.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(30);
 const RECORD_PATIENCE: Duration = Duration::from_secs(5);
