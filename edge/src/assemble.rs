@@ -12,7 +12,7 @@ use std::time::Instant;
 use edge_audit::metrics::{RouteMetrics, RuleMetrics, UpstreamMetrics};
 use edge_audit::{Logs, Metrics, RuleLogs};
 use edge_config::{
-    BodyLimits, HostHeader, Policy, Profile, Protocol, RetryOn, RouteQuery, Upstream,
+    BodyLimits, HeadBounds, HostHeader, Policy, Profile, Protocol, RetryOn, RouteQuery, Upstream,
 };
 use edge_conn::gate::HeadLimits;
 use edge_core::{Diagnostic, Exchange, Head, Mode, Refusal};
@@ -66,6 +66,8 @@ pub(crate) struct RouteState {
 
 /// A protection profile with its rules loaded.
 pub(crate) struct ProfileState {
+    /// Bounds of the request head.
+    pub(crate) head: HeadBounds,
     /// Bounds of the request body.
     pub(crate) body: BodyLimits,
     /// How much of a response is held, and how long.
@@ -307,6 +309,7 @@ fn profile_state(
         }),
     };
     Ok(ProfileState {
+        head: profile.head(),
         body: profile.body(),
         hold: HoldLimits {
             bytes: response.inspect,

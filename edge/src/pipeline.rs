@@ -47,6 +47,12 @@ pub(crate) async fn admit(
     *found = Some(route.clone());
     let profile = &route.profile;
 
+    // Bounds of this route's heads, where they are narrower than the listener's: before any work on them.
+    let bounds = |head| profile.head.refusal(head);
+    if let Some((status, reason)) = exchange.head.as_ref().and_then(bounds) {
+        return Err(refuse(exchange, Layer::Route, Refusal::new(status, reason)));
+    }
+
     // (Access, bots, replay protection and limits stand here: cheap, and they need no body.)
 
     // Rules of phase 1 before the body is read: a hostile head must not cost us an upload.

@@ -66,6 +66,8 @@ pub(crate) struct Context {
     pub(crate) refusal: Option<Refusal>,
     /// Body bytes given to the upstream being tried.
     forwarded: u64,
+    /// Interim responses of the upstream so far.
+    interim: u32,
 }
 
 #[async_trait]
@@ -205,6 +207,7 @@ impl Context {
             trying: upstream::Trying::NONE,
             refusal: None,
             forwarded: 0,
+            interim: 0,
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::tree::Path;
 
 pub use places::Places;
 pub(crate) use profiles::Origins;
-pub use profiles::{BodyLimits, Origin, Profile, ResponseLimits, Tuning, Waf};
+pub use profiles::{BodyLimits, HeadBounds, Origin, Profile, ResponseLimits, Tuning, Waf};
 pub use upstreams::{
     AddressFamilies, Balance, CheckKind, Ejection, HashBy, Health, HostHeader, Limits, Place,
     Protocol, Resolver, Retries, RetryOn, SameSite, Server, Sticky, Timeouts, Tls, Upstream,
