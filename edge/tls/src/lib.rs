@@ -6,6 +6,9 @@
 #![forbid(unsafe_code)]
 
 pub mod acme;
+mod settings;
+pub mod spec;
 mod terminate;
 
+pub use settings::Settings;
 pub use terminate::{Choice, Install, Issued, Scope, Terminate};

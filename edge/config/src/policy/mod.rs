@@ -8,6 +8,7 @@ mod listeners;
 mod places;
 mod profiles;
 mod routes;
+mod tls;
 mod upstreams;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ pub use upstreams::{
 #[derive(Debug)]
 pub struct Policy {
     listeners: Vec<Listener>,
+    tls: Arc<edge_tls::Settings>,
     admin: Option<SocketAddr>,
     admin_hosts: Vec<String>,
     logs: Logs,
@@ -51,6 +53,12 @@ impl Policy {
     #[must_use]
     pub fn listeners(&self) -> &[Listener] {
         &self.listeners
+    }
+
+    /// Certificates and TLS policies.
+    #[must_use]
+    pub const fn tls(&self) -> &Arc<edge_tls::Settings> {
+        &self.tls
     }
 
     /// Where the admin listener listens, if there is one.
@@ -171,6 +179,7 @@ pub(crate) fn build(
     let admin_hosts = listeners::admin_hosts(&spec, complaints);
     let trusted_proxies = listeners::trusted_proxies(&spec, complaints);
     let listeners = listeners::build(spec.listeners, complaints);
+    let tls = tls::build(spec.tls, &listeners, complaints);
     let logs = match Logs::try_from((spec.audit, spec.access_log)) {
         Ok(logs) => Some(logs),
         Err(errors) => {
@@ -192,6 +201,7 @@ pub(crate) fn build(
     }
     Some(Policy {
         listeners,
+        tls: Arc::new(tls?),
         admin,
         admin_hosts,
         logs: logs?,
