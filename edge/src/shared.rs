@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use edge_audit::{Metrics, Recorder};
 use edge_conn::{GateRefusal, Observer, TurnedAway};
 use edge_core::{Connection, Decision, Exchange, Layer, Refusal, RequestId, Verdict};
+use edge_tls::acme::Challenges;
 
 use crate::assemble::{Gateway, RouteState};
 use crate::pipeline;
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     current: ArcSwap<Gateway>,
     recorder: Recorder,
     metrics: Arc<Metrics>,
+    /// Proofs that certificate authorities ask for right now.
+    challenges: Arc<Challenges>,
     /// Upper half of every request's name: random, so that names of two processes never meet.
     process: u64,
     requests: AtomicU64,
@@ -40,11 +43,13 @@ impl Shared {
         gateway: Gateway,
         recorder: Recorder,
         metrics: Arc<Metrics>,
+        challenges: Arc<Challenges>,
     ) -> Result<Self, getrandom::Error> {
         Ok(Self {
             current: ArcSwap::from_pointee(gateway),
             recorder,
             metrics,
+            challenges,
             process: getrandom::u64()?,
             requests: AtomicU64::new(0),
             aborting: AtomicBool::new(false),
@@ -60,6 +65,11 @@ impl Shared {
     /// Swaps the configuration; requests in flight finish on the old one.
     pub(crate) fn replace(&self, gateway: Gateway) {
         self.current.store(Arc::new(gateway));
+    }
+
+    /// Proofs that certificate authorities ask for right now.
+    pub(crate) const fn challenges(&self) -> &Arc<Challenges> {
+        &self.challenges
     }
 
     /// A name for the next exchange.

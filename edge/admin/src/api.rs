@@ -31,6 +31,7 @@ pub(crate) fn router(live: Arc<dyn Live>, hosts: Hosts) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/api/v1/status", get(status))
+        .route("/api/v1/acme", get(acme))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         // Outermost, so that no path answers before the name was checked.
@@ -85,6 +86,10 @@ async fn metrics(State(context): State<Context>) -> Response {
 
 async fn status(State(context): State<Context>) -> Json<Status> {
     Json(context.live.status())
+}
+
+async fn acme(State(context): State<Context>) -> Response {
+    Json(json!({"certificates": context.live.acme()})).into_response()
 }
 
 async fn not_found() -> Response {

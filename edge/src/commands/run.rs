@@ -16,6 +16,7 @@ use clap::{ArgGroup, Args};
 use edge_audit::{Metrics, Recorder};
 use edge_config::{Loaded, Policy};
 use edge_core::Diagnostic;
+use edge_tls::acme::{Challenges, Renewals};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::Admin;
@@ -123,7 +124,9 @@ impl Started {
         let gateway = assembled.gateway;
         let recorder = Recorder::start(&gateway.logs(), metrics.records.clone())
             .context("the logs cannot be written")?;
-        let shared = Arc::new(Shared::new(gateway, recorder, metrics.clone())?);
+        let challenges = Arc::new(Challenges::default());
+        let shared = Shared::new(gateway, recorder, metrics.clone(), challenges)?;
+        let shared = Arc::new(shared);
         Ok(Ok(Self {
             args,
             policy,
@@ -148,7 +151,13 @@ impl Started {
         let bound = workers
             .bind(policy.listeners())
             .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
-        let live = Arc::new(State::new(metrics.clone(), shared.clone()));
+        let mut renewals = Renewals::new(Arc::new(Nowhere), shared.challenges().clone());
+        renewals.adopt(renewals.prepare(policy.tls().acme().map(|acme| &**acme))?)?;
+        let live = Arc::new(State::new(
+            metrics.clone(),
+            shared.clone(),
+            renewals.status(),
+        ));
         let mut admin = Admin::closed();
         admin.adopt(admin.prepare(&policy)?, &live)?;
         resolve_names(&shared.gateway()).await;
@@ -168,6 +177,7 @@ impl Started {
             admin,
             live,
             metrics,
+            renewals,
             generation: 1,
             policy,
         };
@@ -196,6 +206,7 @@ struct Running {
     admin: Admin,
     live: Arc<State>,
     metrics: Arc<Metrics>,
+    renewals: Renewals,
     generation: u64,
     /// What runs now.
     policy: Arc<Policy>,
@@ -247,11 +258,15 @@ impl Running {
             .bind(policy.listeners())
             .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
         let admin = self.admin.prepare(&policy)?;
+        let certificates = self
+            .renewals
+            .prepare(policy.tls().acme().map(|acme| &**acme))?;
         resolve_names(&assembled.gateway).await;
         self.shared
             .recorder()
             .configure(&assembled.gateway.logs())?;
         self.shared.replace(assembled.gateway);
+        self.renewals.adopt(certificates)?;
         self.workers.serve(policy.listeners(), bound)?;
         self.admin.adopt(admin, &self.live)?;
         self.generation += 1;
@@ -293,6 +308,13 @@ impl Running {
         let _ = io::stderr().flush();
         written
     }
+}
+
+/// Certificates are not served yet.
+struct Nowhere;
+
+impl edge_tls::Install for Nowhere {
+    fn install(&self, _: edge_tls::Issued) {}
 }
 
 /// Loads everything anew, beside what runs.

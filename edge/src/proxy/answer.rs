@@ -31,6 +31,17 @@ pub(crate) async fn refuse(
     session.write_error_response(head, body).await
 }
 
+/// Answers a certificate authority with the key authorization it asked for (RFC 8555 section 8.3).
+pub(crate) async fn proof(session: &mut ServerSession, authorization: String) -> Result<()> {
+    let mut head = ResponseHeader::build(StatusCode::OK, Some(3))?;
+    head.insert_header(header::CONTENT_TYPE, "application/octet-stream")?;
+    head.insert_header(header::CONTENT_LENGTH, authorization.len())?;
+    head.insert_header(header::CACHE_CONTROL, "no-store")?;
+    session
+        .write_error_response(head, authorization.into())
+        .await
+}
+
 fn page(status: StatusCode, id: Option<RequestId>) -> Bytes {
     let reason = status.canonical_reason().unwrap_or("Refused");
     let text = match id {

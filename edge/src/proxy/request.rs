@@ -38,6 +38,10 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bo
     let info = session.digest().and_then(edge_conn::connection);
     let limits = info.map_or_else(|| gateway.head_limits(), |info| *info.head_limits());
     let id = exchange.id;
+    if let Some(answer) = pipeline::proof(ctx.shared.challenges(), exchange) {
+        answer::proof(&mut session.downstream_session, answer).await?;
+        return Ok(true);
+    }
     let refused = match prepare(&limits, exchange) {
         Ok(upgrade) => {
             fit(session, exchange, &upgrade);

@@ -37,7 +37,13 @@ impl Accounts {
         directory: &str,
     ) -> Result<Open, Failure> {
         let file = file_name(&settings.name, directory);
-        let slot = self.open.lock().await.entry(file.clone()).or_default().clone();
+        let slot = self
+            .open
+            .lock()
+            .await
+            .entry(file.clone())
+            .or_default()
+            .clone();
         let mut slot = slot.lock().await;
         if let Some(open) = &*slot {
             return Ok(open.clone());
@@ -103,7 +109,12 @@ async fn open(
     state
         .save_account(&file, &credentials)
         .map_err(|error| Failure::new("keeping the new account", error.to_string()))?;
-    tracing::info!(account = settings.name, directory, id = account.id(), "ACME account made");
+    tracing::info!(
+        account = settings.name,
+        directory,
+        id = account.id(),
+        "ACME account made"
+    );
     Ok(Open {
         account,
         https,
@@ -114,14 +125,21 @@ async fn open(
 fn client(ca: Option<&Path>) -> Result<Https, Failure> {
     Https::new(ca, PATIENCE).map_err(|error| {
         let file = ca.map_or("of the system".into(), Path::to_string_lossy);
-        Failure::new(format!("reading the certificates {file}"), error.to_string())
+        Failure::new(
+            format!("reading the certificates {file}"),
+            error.to_string(),
+        )
     })
 }
 
 /// Accounts at two directories never share a file.
 fn file_name(name: &str, directory: &str) -> String {
     let hash = Sha256::digest(directory.as_bytes());
-    let hash: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = hash
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("{name}-{hash}")
 }
 

@@ -52,7 +52,10 @@ impl Checks {
 
     pub(crate) fn account(&mut self, name: String, spec: AccountSpec) -> Account {
         let at = |key: &str| format!("accounts.{name}.{key}");
-        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+        if name.is_empty()
+            || !name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
         {
             self.error(
                 format!("accounts.{name}"),

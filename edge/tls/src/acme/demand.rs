@@ -69,12 +69,14 @@ impl Limits {
             return false;
         }
         if self.known.len() >= on_demand.limit {
-            tracing::warn!(name, limit = on_demand.limit, "too many names on demand; none ordered");
+            tracing::warn!(
+                name,
+                limit = on_demand.limit,
+                "too many names on demand; none ordered"
+            );
             return false;
         }
-        let minute = self
-            .minute
-            .get_or_insert((now, 0));
+        let minute = self.minute.get_or_insert((now, 0));
         if now.duration_since(minute.0) >= MINUTE {
             *minute = (now, 0);
         }

@@ -117,10 +117,10 @@ impl HttpClient for Https {
         let this = self.clone();
         Box::pin(async move {
             let (head, body) = request.into_parts();
-            let body = body.collect().await.map_or_else(
-                |never| match never {},
-                http_body_util::Collected::to_bytes,
-            );
+            let body = body
+                .collect()
+                .await
+                .map_or_else(|never| match never {}, http_body_util::Collected::to_bytes);
             let request = Request::from_parts(head, Full::new(body));
             let response = this
                 .send(request)

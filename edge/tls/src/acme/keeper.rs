@@ -157,7 +157,11 @@ impl Keeper {
         let lease = match turn {
             Turn::Ours(lease) => lease,
             Turn::Theirs(why) => {
-                tracing::debug!(certificate = self.certificate.id, why, "ACME order left to others");
+                tracing::debug!(
+                    certificate = self.certificate.id,
+                    why,
+                    "ACME order left to others"
+                );
                 return self.wait(SystemTime::now() + ASK_AGAIN, "leader").await;
             }
         };
@@ -207,7 +211,11 @@ impl Keeper {
                     step: format!("at staging, {}", failure.step),
                     ..failure
                 })?;
-            tracing::info!(certificate = certificate.id, staging, "ACME staging has issued");
+            tracing::info!(
+                certificate = certificate.id,
+                staging,
+                "ACME staging has issued"
+            );
             self.journal.staging_proven = Some(staging.clone());
             self.keep_journal();
             // Production counts for itself.
@@ -312,10 +320,16 @@ impl Keeper {
             return false;
         };
         if !material.covers(&self.certificate.names) {
-            tracing::error!(certificate = id, "shared ACME certificate is for other names; not used");
+            tracing::error!(
+                certificate = id,
+                "shared ACME certificate is for other names; not used"
+            );
             return false;
         }
-        tracing::info!(certificate = id, "ACME certificate taken over from another instance");
+        tracing::info!(
+            certificate = id,
+            "ACME certificate taken over from another instance"
+        );
         self.journal.failures = 0;
         self.journal.retry_at = None;
         self.journal.last_failure = None;
@@ -358,7 +372,9 @@ impl Keeper {
         };
         let world = &self.world;
         let account = &self.certificate.account;
-        let opened = world.accounts.open(&world.state, account, &account.directory);
+        let opened = world
+            .accounts
+            .open(&world.state, account, &account.directory);
         let Ok(open) = opened.await else { return };
         match open.account.renewal_info(&identifier).await {
             Ok((info, again)) => {

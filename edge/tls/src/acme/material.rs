@@ -35,10 +35,9 @@ impl Material {
     /// # Errors
     /// What is wrong with the text.
     pub(crate) fn from_pem(pem: String) -> Result<Self, String> {
-        let chain: Vec<CertificateDer<'static>> =
-            CertificateDer::pem_slice_iter(pem.as_bytes())
-                .collect::<Result<_, _>>()
-                .map_err(|error| format!("certificate: {error}"))?;
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem.as_bytes())
+            .collect::<Result<_, _>>()
+            .map_err(|error| format!("certificate: {error}"))?;
         let key = PrivateKeyDer::from_pem_slice(pem.as_bytes())
             .map_err(|error| format!("key: {error}"))?;
         let leaf = chain.first().ok_or("there is no certificate")?;
@@ -98,12 +97,8 @@ pub(crate) fn new_key(kind: KeyType) -> Result<KeyPair, rcgen::Error> {
     match kind {
         KeyType::EcdsaP256 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256),
         KeyType::EcdsaP384 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384),
-        KeyType::Rsa2048 => {
-            KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_2048)
-        }
-        KeyType::Rsa4096 => {
-            KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_4096)
-        }
+        KeyType::Rsa2048 => KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_2048),
+        KeyType::Rsa4096 => KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_4096),
     }
 }
 

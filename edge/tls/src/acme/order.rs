@@ -30,8 +30,7 @@ pub(crate) async fn order(
     )
     .await;
     proofs.take_back().await;
-    let mut result =
-        ordered.unwrap_or_else(|_| Err(Failure::new("the order", "it took too long")));
+    let mut result = ordered.unwrap_or_else(|_| Err(Failure::new("the order", "it took too long")));
     if let Err(failure) = &mut result {
         failure.retry_after = open.https.retry_after();
     }

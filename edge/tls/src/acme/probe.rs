@@ -98,7 +98,10 @@ fn of_dns(dns: &Dns) -> Vec<String> {
     match &dns.provider {
         Provider::Hook(hook) => {
             if hook.program.contains('/') && !Path::new(&hook.program).is_file() {
-                wrong.push(format!("{path}.hook.command: {} is not there", hook.program));
+                wrong.push(format!(
+                    "{path}.hook.command: {} is not there",
+                    hook.program
+                ));
             }
         }
         Provider::Update(update) => {

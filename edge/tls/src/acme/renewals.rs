@@ -303,7 +303,10 @@ impl Supervisor {
                 self.held.serve_unless_older(&certificate, held);
             }
             if certificate.on_demand {
-                certificate.names.iter().for_each(|name| self.limits.know(name));
+                certificate
+                    .names
+                    .iter()
+                    .for_each(|name| self.limits.know(name));
             }
             self.keep(&world, certificate, held);
         }
@@ -363,17 +366,16 @@ impl Supervisor {
 }
 
 /// Waits for the folder; gives up when there is a newer plan.
-async fn lock(
-    state: &State,
-    plans: &mpsc::UnboundedReceiver<Option<Plan>>,
-) -> Option<File> {
+async fn lock(state: &State, plans: &mpsc::UnboundedReceiver<Option<Plan>>) -> Option<File> {
     let mut said = false;
     loop {
         match state.try_lock() {
             Ok(Some(lock)) => return Some(lock),
             Ok(None) if !said => {
                 said = true;
-                tracing::warn!("another process holds the ACME state; its certificates are served, orders wait");
+                tracing::warn!(
+                    "another process holds the ACME state; its certificates are served, orders wait"
+                );
             }
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "ACME state cannot be locked; orders wait"),

@@ -88,7 +88,13 @@ mod tests {
     fn waits_double_up_to_a_bound() {
         let minutes = |failures| wait(&RETRY, failures, None).as_secs() / 60;
         assert_eq!(
-            [minutes(1), minutes(2), minutes(4), minutes(30), minutes(200)],
+            [
+                minutes(1),
+                minutes(2),
+                minutes(4),
+                minutes(30),
+                minutes(200)
+            ],
             [1, 2, 8, 240, 240]
         );
     }
@@ -96,7 +102,10 @@ mod tests {
     #[test]
     fn a_certificate_about_to_end_is_tried_more_often() {
         let left = |seconds| wait(&RETRY, 5, Some(Duration::from_secs(seconds))).as_secs();
-        assert_eq!([left(0), left(16), left(240), left(1 << 20)], [5, 5, 30, 960]);
+        assert_eq!(
+            [left(0), left(16), left(240), left(1 << 20)],
+            [5, 5, 30, 960]
+        );
     }
 
     #[test]

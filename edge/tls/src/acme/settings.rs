@@ -16,7 +16,7 @@ use super::check::Checks;
 use super::spec::{AcmeSpec, Challenge, KeyType, Problem, TsigAlgorithm};
 
 /// The checked section.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acme {
     pub(crate) state: PathBuf,
     pub(crate) certificates: Vec<Arc<Certificate>>,
@@ -88,7 +88,7 @@ impl TryFrom<AcmeSpec> for Acme {
 }
 
 /// An account at an authority.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Account {
     pub(crate) name: String,
     pub(crate) directory: String,
@@ -101,7 +101,7 @@ pub(crate) struct Account {
 }
 
 /// A certificate to hold.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Certificate {
     /// Names its files, and what is kept of it in Redis.
     pub(crate) id: String,
@@ -115,7 +115,7 @@ pub(crate) struct Certificate {
 }
 
 /// How control of names is proven.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Proof {
     Http01,
     TlsAlpn01,
@@ -123,7 +123,7 @@ pub(crate) enum Proof {
 }
 
 /// A way to publish DNS records.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Dns {
     pub(crate) name: String,
     pub(crate) provider: Provider,
@@ -134,7 +134,7 @@ pub(crate) struct Dns {
 }
 
 /// Who changes the zone.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Provider {
     Hook(Hook),
     Update(Update),
@@ -142,7 +142,7 @@ pub(crate) enum Provider {
 }
 
 /// A command.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hook {
     pub(crate) program: String,
     pub(crate) arguments: Vec<String>,
@@ -151,7 +151,7 @@ pub(crate) struct Hook {
 }
 
 /// A zone that takes dynamic updates.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Update {
     pub(crate) server: SocketAddr,
     pub(crate) zone: String,
@@ -162,7 +162,7 @@ pub(crate) struct Update {
 }
 
 /// A service.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Webhook {
     pub(crate) url: String,
     pub(crate) bearer: Option<Source>,
@@ -171,7 +171,7 @@ pub(crate) struct Webhook {
 }
 
 /// Names that may be ordered when they are asked for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OnDemand {
     pub(crate) names: Vec<String>,
     pub(crate) account: Arc<Account>,
@@ -182,7 +182,7 @@ pub(crate) struct OnDemand {
 }
 
 /// Other instances.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Share {
     pub(crate) redis: Secret<String>,
     pub(crate) key: Source,
@@ -197,7 +197,7 @@ pub(crate) struct Retry {
 }
 
 /// Where a secret comes from; files are read at each use, so that a secret can be changed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
     Value(Secret<String>),
     File(PathBuf),

@@ -14,7 +14,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, NONCE_LEN, RandomizedNonceKey};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use edge_core::Secret;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{AsyncCommands as _, RedisResult, Script};
@@ -156,7 +156,10 @@ impl Sharing {
             .ok()?;
         let pem = self.unseal(id, sealed?);
         let Some(pem) = pem else {
-            tracing::error!(certificate = id, "shared ACME certificate cannot be read: is `share.key` the same everywhere?");
+            tracing::error!(
+                certificate = id,
+                "shared ACME certificate cannot be read: is `share.key` the same everywhere?"
+            );
             return None;
         };
         let material = Material::from_pem(pem).ok()?;
@@ -174,7 +177,10 @@ impl Sharing {
                     "http-01" => &proof.token,
                     _ => &proof.domain,
                 };
-                (format!("{kind} {name}"), format!("{end} {}", proof.authorization))
+                (
+                    format!("{kind} {name}"),
+                    format!("{end} {}", proof.authorization),
+                )
             })
             .collect();
         let key = format!("{}proofs", self.prefix);
@@ -187,7 +193,9 @@ impl Sharing {
             .await;
         match stored {
             Ok(()) => tokio::time::sleep(POLL * 2).await,
-            Err(error) => tracing::warn!(%error, "ACME proofs not shared: only this instance answers"),
+            Err(error) => {
+                tracing::warn!(%error, "ACME proofs not shared: only this instance answers")
+            }
         }
     }
 
@@ -330,7 +338,11 @@ impl Lease {
 fn version(material: &Material) -> String {
     let leaf = material.certified.cert.first();
     let hash = Sha256::digest(leaf.map_or(&[][..], |leaf| leaf.as_ref()));
-    let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = hash
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("{} {hash}", seconds(material.not_after))
 }
 

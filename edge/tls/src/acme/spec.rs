@@ -41,6 +41,7 @@ pub struct AcmeSpec {
 /// An account at a certificate authority.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "AcmeAccountSpec")]
 pub struct AccountSpec {
     /// The authority's ACME directory, an `https` URL.
     pub directory: String,
@@ -72,6 +73,7 @@ pub struct AccountSpec {
 /// An account that exists at the authority outside ACME.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "AcmeExternalAccountSpec")]
 pub struct ExternalAccountSpec {
     /// The key's identifier.
     pub key_id: String,
@@ -86,6 +88,7 @@ pub struct ExternalAccountSpec {
 /// A certificate to hold.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "AcmeCertificateSpec")]
 pub struct CertificateSpec {
     /// Host names; `*.example.com` needs `dns-01`.
     #[schemars(length(min = 1, max = 100))]
@@ -110,6 +113,7 @@ pub struct CertificateSpec {
 /// How control of a name is proven.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(rename = "AcmeChallenge")]
 pub enum Challenge {
     /// An answer on port 80: plain listeners give it.
     #[default]
@@ -125,6 +129,7 @@ pub enum Challenge {
 
 /// The kind of a certificate's key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(rename = "AcmeKeyType")]
 pub enum KeyType {
     /// ECDSA on P-256.
     #[default]
@@ -144,6 +149,7 @@ pub enum KeyType {
 /// A way to publish DNS records: exactly one of `hook`, `update` and `webhook`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "AcmeDnsSpec")]
 pub struct DnsSpec {
     /// Runs a command: `COMMAND present DOMAIN RECORD VALUE`, later the same with `cleanup`.
     #[serde(default)]
@@ -172,6 +178,7 @@ pub struct DnsSpec {
 /// A command that publishes DNS records. It sees `PATH` and the variables of `environment` only.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "AcmeHookSpec")]
 pub struct HookSpec {
     /// The program and its first arguments; `present` or `cleanup`, the domain, the record's name and
     /// its value follow. Records with the same name are added, not replaced.
@@ -188,6 +195,7 @@ pub struct HookSpec {
 /// A zone that takes dynamic updates.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "AcmeUpdateSpec")]
 pub struct UpdateSpec {
     /// The zone's primary server, address and port.
     pub server: String,
@@ -213,6 +221,7 @@ pub struct UpdateSpec {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the names are those of RFC 8945")]
+#[schemars(rename = "AcmeTsigAlgorithm")]
 pub enum TsigAlgorithm {
     #[default]
     HmacSha256,
@@ -223,6 +232,7 @@ pub enum TsigAlgorithm {
 /// A service that publishes DNS records.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "AcmeWebhookSpec")]
 pub struct WebhookSpec {
     /// An `https` URL.
     pub url: String,
@@ -244,6 +254,7 @@ pub struct WebhookSpec {
 /// the default certificate or is refused, and the order starts.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "AcmeOnDemandSpec")]
 pub struct OnDemandSpec {
     /// Names that are allowed: exact ones, or `*.example.com` for any one label below.
     #[schemars(length(min = 1))]
@@ -273,6 +284,7 @@ pub struct OnDemandSpec {
 /// Instances that share certificates through Redis.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "AcmeShareSpec")]
 pub struct ShareSpec {
     /// `redis://user:password@host:port/database`, or `rediss://` for TLS.
     pub redis: SecretText,
@@ -291,6 +303,7 @@ pub struct ShareSpec {
 /// Waits between orders that fail: each twice as long as the one before.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(rename = "AcmeRetrySpec")]
 pub struct RetrySpec {
     /// The first wait.
     pub first: HumanDuration,

@@ -163,9 +163,7 @@ pub(crate) fn set_aside(path: &Path, why: &str) {
 pub(crate) fn read_bounded(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     #[expect(clippy::disallowed_methods, reason = "bounded by take")]
-    File::open(path)?
-        .take(MAX_FILE)
-        .read_to_string(&mut text)?;
+    File::open(path)?.take(MAX_FILE).read_to_string(&mut text)?;
     Ok(text)
 }
 
@@ -185,10 +183,7 @@ fn make(folder: &Path) -> io::Result<()> {
     }
     let found = fs::metadata(folder)?;
     if !found.is_dir() {
-        return Err(io::Error::new(
-            io::ErrorKind::NotADirectory,
-            "not a folder",
-        ));
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, "not a folder"));
     }
     if found.mode() & 0o077 != 0 {
         let message = format!(
@@ -209,9 +204,8 @@ fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
 
 /// The old file or the new one, whatever happens.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let named = |error: io::Error| {
-        io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-    };
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());

@@ -17,12 +17,7 @@ pub(super) async fn run(hook: &Hook, action: Action, record: &Record) -> Result<
     let mut command = Command::new(&hook.program);
     command
         .args(&hook.arguments)
-        .args([
-            action.name(),
-            &record.domain,
-            &record.name,
-            &record.value,
-        ])
+        .args([action.name(), &record.domain, &record.name, &record.value])
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .envs(

@@ -28,7 +28,12 @@ pub(super) async fn send(update: &Update, action: Action, record: &Record) -> Re
     let exchange = exchange(update.server, &bytes);
     let answer = tokio::time::timeout(update.timeout, exchange)
         .await
-        .map_err(|_| format!("{} did not answer within {:?}", update.server, update.timeout))?
+        .map_err(|_| {
+            format!(
+                "{} did not answer within {:?}",
+                update.server, update.timeout
+            )
+        })?
         .map_err(|error| format!("{}: {error}", update.server))?;
     let code = Message::from_vec(&answer)
         .map_err(|error| format!("{} answered nonsense: {error}", update.server))?
@@ -42,18 +47,14 @@ pub(super) async fn send(update: &Update, action: Action, record: &Record) -> Re
     }
     // A success that nobody signed proves nothing.
     if let Some(mut verifier) = verifier {
-        verifier
-            .verify(&answer)
-            .map_err(|error| format!("{}: its answer is not signed right: {error}", update.server))?;
+        verifier.verify(&answer).map_err(|error| {
+            format!("{}: its answer is not signed right: {error}", update.server)
+        })?;
     }
     Ok(())
 }
 
-fn prepare(
-    update: &Update,
-    action: Action,
-    record: &Record,
-) -> Result<(Message, TSigner), String> {
+fn prepare(update: &Update, action: Action, record: &Record) -> Result<(Message, TSigner), String> {
     let name = |text: &str| {
         let mut name = Name::from_ascii(text).map_err(|error| format!("{text}: {error}"))?;
         name.set_fqdn(true);
