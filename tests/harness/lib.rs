@@ -26,6 +26,7 @@ pub mod client;
 pub mod gateway;
 pub mod h2c;
 pub mod http1;
+pub mod pebble;
 pub mod places;
 pub mod record;
 pub mod upstream;

@@ -97,7 +97,8 @@ impl Checks {
         Account {
             directory: spec.directory,
             staging: spec.staging,
-            ca: spec.ca.map(Into::into),
+            // Empty is what an unset variable of an example leaves.
+            ca: spec.ca.filter(|ca| !ca.is_empty()).map(Into::into),
             contact: spec.contact,
             external,
             orders_per_hour: spec.orders_per_hour,
@@ -154,7 +155,7 @@ impl Checks {
             Provider::Webhook(Webhook {
                 url: webhook.url,
                 bearer,
-                ca: webhook.ca.map(Into::into),
+                ca: webhook.ca.filter(|ca| !ca.is_empty()).map(Into::into),
                 timeout: self.time(&format!("{path}.timeout"), webhook.timeout, MIN_TIMEOUT),
             })
         } else {
