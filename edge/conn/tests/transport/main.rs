@@ -4,3 +4,5 @@
 mod connections;
 mod harness;
 mod proxy;
+mod tls;
+mod tls_harness;
