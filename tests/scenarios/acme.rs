@@ -105,7 +105,7 @@ fn a_certificate_is_issued_by_http_01_and_kept_safely() {
             .text("/request/target")
             .starts_with("/.well-known/acme-challenge/")
     });
-    assert_eq!(proof.json["response_status"], 200);
+    assert_eq!(proof.status(), 200);
     assert!(upstream.requests().is_empty());
     // A token that nobody waits for goes the way of every request.
     let answer = Client::get(&gateway.address, "/.well-known/acme-challenge/unknown");

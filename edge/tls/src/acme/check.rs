@@ -1,7 +1,6 @@
 //! Finds everything that is wrong with `tls.acme`, each with its path.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +11,9 @@ use http::Uri;
 use sha2::{Digest as _, Sha256};
 
 use super::secrets;
-use super::settings::{
-    Account, Certificate, Dns, Hook, OnDemand, Proof, Provider, Share, Source, Update, Webhook,
-};
+use super::settings::{Account, Certificate, Dns, OnDemand, Proof, Share, Source};
 use super::spec::{
-    AccountSpec, CertificateSpec, Challenge, DnsSpec, KeyType, OnDemandSpec, Problem, SecretText,
-    ShareSpec,
+    AccountSpec, CertificateSpec, Challenge, KeyType, OnDemandSpec, Problem, SecretText, ShareSpec,
 };
 
 type Named<T> = BTreeMap<String, Arc<T>>;
@@ -107,95 +103,6 @@ impl Checks {
         }
     }
 
-    pub(crate) fn dns(&mut self, name: &str, spec: DnsSpec) -> Dns {
-        let path = format!("dns.{name}");
-        let many = [
-            spec.hook.is_some(),
-            spec.update.is_some(),
-            spec.webhook.is_some(),
-        ];
-        if many.iter().filter(|set| **set).count() != 1 {
-            self.error(
-                &path,
-                "expected exactly one of `hook`, `update` and `webhook`",
-            );
-        }
-        let mut resolvers = self.addresses(&format!("{path}.resolvers"), &spec.resolvers);
-        let provider = if let Some(update) = spec.update {
-            let path = format!("{path}.update");
-            let secret = self.secret(&path, "secret", update.secret, update.secret_file);
-            if let Source::Value(secret) = &secret
-                && secrets::base64(secret.expose()).is_none()
-            {
-                self.error(format!("{path}.secret"), "expected base64");
-            }
-            let server = self.addresses(&format!("{path}.server"), &[update.server]);
-            let server = server.first().copied();
-            if resolvers.is_empty() {
-                resolvers.extend(server);
-            }
-            for (key, name) in [("zone", &update.zone), ("key", &update.key)] {
-                if hickory_proto::rr::Name::from_ascii(name).is_err() || name.is_empty() {
-                    self.error(format!("{path}.{key}"), "expected a DNS name");
-                }
-            }
-            Provider::Update(Update {
-                server: server.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 53))),
-                zone: update.zone,
-                key: update.key,
-                algorithm: update.algorithm,
-                secret,
-                timeout: self.time(&format!("{path}.timeout"), update.timeout, MIN_TIMEOUT),
-            })
-        } else if let Some(webhook) = spec.webhook {
-            let path = format!("{path}.webhook");
-            self.url(&format!("{path}.url"), &webhook.url);
-            let bearer = (webhook.bearer.is_some() || webhook.bearer_file.is_some())
-                .then(|| self.secret(&path, "bearer", webhook.bearer, webhook.bearer_file));
-            Provider::Webhook(Webhook {
-                url: webhook.url,
-                bearer,
-                ca: webhook.ca.filter(|ca| !ca.is_empty()).map(Into::into),
-                timeout: self.time(&format!("{path}.timeout"), webhook.timeout, MIN_TIMEOUT),
-            })
-        } else {
-            let hook = spec.hook;
-            let timeout = hook.as_ref().map(|hook| hook.timeout);
-            let mut command = hook.iter().flat_map(|hook| hook.command.iter().cloned());
-            let program = command.next().unwrap_or_default();
-            if timeout.is_some() && program.is_empty() {
-                self.error(format!("{path}.hook.command"), "expected a command");
-            }
-            let timeout = timeout.unwrap_or(HumanDuration(MIN_TIMEOUT));
-            Provider::Hook(Hook {
-                program,
-                arguments: command.collect(),
-                timeout: self.time(&format!("{path}.hook.timeout"), timeout, MIN_TIMEOUT),
-                environment: hook
-                    .map(|hook| hook.environment)
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|(name, value)| (name, value.0))
-                    .collect(),
-            })
-        };
-        if spec.follow_cname && resolvers.is_empty() {
-            self.error(format!("{path}.follow_cname"), "this needs `resolvers`");
-        }
-        Dns {
-            name: name.to_owned(),
-            provider,
-            resolvers,
-            propagation: self.time(
-                &format!("{path}.propagation"),
-                spec.propagation,
-                MIN_TIMEOUT,
-            ),
-            settle: self.time(&format!("{path}.settle"), spec.settle, Duration::ZERO),
-            follow_cname: spec.follow_cname,
-        }
-    }
-
     pub(crate) fn certificate(
         &mut self,
         index: usize,
@@ -223,8 +130,14 @@ impl Checks {
         }
         names.sort();
         names.dedup();
-        let account = self.pick(&path, "account", "accounts", spec.account, accounts);
-        let proof = self.proof(&path, spec.challenge, spec.dns, dns);
+        let account = self.pick(
+            &path,
+            "account",
+            "accounts",
+            spec.account.as_deref(),
+            accounts,
+        );
+        let proof = self.proof(&path, spec.challenge, spec.dns.as_deref(), dns);
         let mut certificate = Certificate::new(names, account?, proof?, spec.key);
         certificate.profile = spec.profile;
         Some(certificate)
@@ -264,8 +177,14 @@ impl Checks {
         if spec.per_minute == 0 || spec.limit == 0 {
             self.error("on_demand", "limits are at least 1");
         }
-        let account = self.pick("on_demand", "account", "accounts", spec.account, accounts);
-        let proof = self.proof("on_demand", spec.challenge, spec.dns, dns);
+        let account = self.pick(
+            "on_demand",
+            "account",
+            "accounts",
+            spec.account.as_deref(),
+            accounts,
+        );
+        let proof = self.proof("on_demand", spec.challenge, spec.dns.as_deref(), dns);
         Some(OnDemand {
             names: spec
                 .names
@@ -305,7 +224,7 @@ impl Checks {
         &mut self,
         path: &str,
         challenge: Challenge,
-        name: Option<String>,
+        name: Option<&str>,
         dns: &Named<Dns>,
     ) -> Option<Proof> {
         match challenge {
@@ -321,10 +240,10 @@ impl Checks {
         path: &str,
         key: &str,
         section: &str,
-        name: Option<String>,
+        name: Option<&str>,
         all: &Named<T>,
     ) -> Option<Arc<T>> {
-        let found = match &name {
+        let found = match name {
             Some(name) => all.get(name),
             None if all.len() == 1 => all.values().next(),
             None => None,
@@ -342,7 +261,7 @@ impl Checks {
         found.cloned()
     }
 
-    fn secret(
+    pub(super) fn secret(
         &mut self,
         path: &str,
         key: &str,
@@ -365,24 +284,13 @@ impl Checks {
         }
     }
 
-    fn url(&mut self, path: &str, text: &str) {
+    pub(super) fn url(&mut self, path: &str, text: &str) {
         let good = text.parse::<Uri>().is_ok_and(|uri| {
             uri.scheme_str() == Some("https") && uri.host().is_some_and(|host| !host.is_empty())
         });
         if !good {
             self.error(path, "expected an `https` URL");
         }
-    }
-
-    fn addresses(&mut self, path: &str, texts: &[String]) -> Vec<SocketAddr> {
-        let mut addresses = Vec::new();
-        for text in texts {
-            match text.parse() {
-                Ok(address) => addresses.push(address),
-                Err(_) => self.error(path, "expected an address and port, `192.0.2.53:53`"),
-            }
-        }
-        addresses
     }
 }
 
@@ -463,4 +371,3 @@ pub(crate) fn is_host(name: &str) -> bool {
 
 const MAX_NAMES: usize = 100;
 const MAX_TIME: Duration = Duration::from_secs(7 * 24 * 3600);
-const MIN_TIMEOUT: Duration = Duration::from_millis(100);

@@ -15,7 +15,7 @@ pub struct Failure {
     pub message: String,
     /// What the authority said, if it was the authority that refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub problem: Option<Problem>,
+    pub problem: Option<Box<Problem>>,
     /// How long the authority asks to wait.
     #[serde(skip)]
     pub(crate) retry_after: Option<Duration>,
@@ -56,7 +56,7 @@ impl Failure {
     pub(crate) fn refused(step: impl Into<String>, problem: &instant_acme::Problem) -> Self {
         let problem = Problem::from(problem);
         Self {
-            problem: Some(problem.clone()),
+            problem: Some(Box::new(problem.clone())),
             ..Self::new(step, problem.to_string())
         }
     }

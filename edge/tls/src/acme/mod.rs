@@ -9,6 +9,7 @@ mod accounts;
 mod board;
 mod challenges;
 mod check;
+mod check_dns;
 mod demand;
 mod dns;
 mod failure;

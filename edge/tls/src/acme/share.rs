@@ -84,7 +84,7 @@ impl Sharing {
     pub(crate) async fn news(&self) {
         let mut news = self.news.subscribe();
         if news.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
@@ -194,7 +194,7 @@ impl Sharing {
         match stored {
             Ok(()) => tokio::time::sleep(POLL * 2).await,
             Err(error) => {
-                tracing::warn!(%error, "ACME proofs not shared: only this instance answers")
+                tracing::warn!(%error, "ACME proofs not shared: only this instance answers");
             }
         }
     }
