@@ -72,6 +72,19 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// The same, with TLS 1.3 early data, as nobody should configure it.
+    pub(crate) fn with_early_data(&self) -> Arc<Self> {
+        let mut open = ServerConfig::clone(&self.open);
+        open.max_early_data_size = 16_384;
+        Arc::new(Self {
+            open: Arc::new(open),
+            mtls: Arc::clone(&self.mtls),
+            proof: Arc::clone(&self.proof),
+        })
+    }
+}
+
 fn config(ca: &Authority, name: &str, clients: bool, protocols: &[&[u8]]) -> Arc<ServerConfig> {
     let provider = Arc::new(default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
