@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::gateway::{Plan, palisade};
-use harness::pebble::{Authority, Pebble};
-use harness::{Client, Gateway, Upstream};
+use harness::pebble::{Authority, Pebble, await_port, on_path};
+use harness::places::free_address;
+use harness::{Client, Gateway, Upstream, skipped};
 use serde_json::Value;
 
 /// A gateway whose second listener is where the authority looks; `acme` stands under `tls.acme`.
@@ -331,4 +333,143 @@ tls:
     for expected in ["tls.acme.state: /proc/acme", "/nowhere.pem"] {
         assert!(said.err.contains(expected), "{expected}:\n{}", said.err);
     }
+}
+
+#[test]
+fn short_lived_certificates_are_renewed_in_time() {
+    let authority = Authority {
+        lifetime: 60,
+        ..Authority::default()
+    };
+    let Some(pebble) = authority.start("acme renewal") else {
+        return;
+    };
+    let acme = format!("{ACCOUNT}    certificates: [{{ names: [a.gw.test] }}]\n");
+    let gateway = gateway(&pebble, &acme).start();
+    let first = until(&gateway, "issued", issued);
+    let ends = first[0]["not_after"].as_u64().unwrap();
+    let next = first[0]["next_attempt"].as_u64().unwrap();
+    assert!((ends - 27..ends - 12).contains(&next), "{next} for {ends}");
+    let second = until(&gateway, "renewed", |one| one["issued_total"] == 2);
+    let success = second[0]["last_success"].as_u64().unwrap();
+    assert!(success < ends, "renewed {} s too late", success - ends);
+    assert!(second[0]["not_after"].as_u64() > Some(ends));
+}
+
+#[test]
+fn records_are_published_by_a_signed_update() {
+    let Some(knotd) = on_path("knotd") else {
+        return skipped("acme rfc2136", "knotd is not installed: apt install knot");
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let (host, port) = address.split_once(':').unwrap();
+    let secret = "c2VjcmV0IG9mIHRoZSB0c2lnIGtleSBmb3IgdGVzdHM=";
+    let at = folder.path().display();
+    fs::write(
+        folder.path().join("dyn.test.zone"),
+        "$ORIGIN dyn.test.\n@ 60 SOA ns hostmaster 1 60 60 600 60\n@ 60 NS ns\nns 60 A 127.0.0.1\n",
+    )
+    .unwrap();
+    fs::write(
+        folder.path().join("knot.conf"),
+        format!(
+            "server:\n  rundir: \"{at}\"\n  listen: {host}@{port}\nlog:\n  - target: stderr\n    any: warning\n\
+             database:\n  storage: \"{at}/db\"\n\
+             key:\n  - id: palisade\n    algorithm: hmac-sha256\n    secret: {secret}\n\
+             acl:\n  - id: update\n    key: palisade\n    action: update\n\
+             template:\n  - id: default\n    storage: \"{at}\"\n\
+             zone:\n  - domain: dyn.test\n    file: dyn.test.zone\n    acl: update\n"
+        ),
+    )
+    .unwrap();
+    let mut knot = Command::new(knotd)
+        .arg("-c")
+        .arg(folder.path().join("knot.conf"))
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("knotd starts");
+    await_port(&address);
+    let authority = Authority {
+        dns: Some(address.clone()),
+        ..Authority::default()
+    };
+    let pebble = authority.start("acme rfc2136");
+    if let Some(pebble) = &pebble {
+        let acme = |secret: &str| {
+            format!(
+                "{ACCOUNT}    dns:
+      zone: {{ update: {{ server: \"{address}\", zone: dyn.test, key: palisade, secret: {secret} }}, propagation: 10s }}
+    certificates: [{{ names: [dyn.test, '*.dyn.test'], challenge: dns-01 }}]
+"
+            )
+        };
+        let wrong = gateway(pebble, &acme("d3Jvbmc=")).start();
+        let failed = until(&wrong, "refused", |one| one["failures"].as_u64() > Some(0));
+        let message = failed[0]["last_failure"]["message"].as_str().unwrap();
+        assert!(message.contains("refused the update"), "{message}");
+        drop(wrong);
+        let right = gateway(pebble, &acme(secret)).start();
+        until(&right, "issued", issued);
+    }
+    let _ = knot.kill();
+    let _ = knot.wait();
+}
+
+#[test]
+fn two_instances_order_once_and_share() {
+    let Some(server) = on_path("redis-server") else {
+        return skipped("acme redis", "redis-server is not installed: apt install redis-server");
+    };
+    let Some(pebble) = Authority::default().start("acme redis") else {
+        return;
+    };
+    let redis = free_address();
+    let start = || {
+        let child = Command::new(&server)
+            .args(["--port", redis.rsplit(':').next().unwrap(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no"])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server starts");
+        await_port(&redis);
+        child
+    };
+    let mut child = start();
+    let acme = format!(
+        "{ACCOUNT}    certificates: [{{ names: [a.gw.test] }}, {{ names: [b.gw.test] }}]
+    share: {{ redis: \"redis://{redis}/0\", key: \"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\" }}
+"
+    );
+    // Only the first is where the authority looks; the second's proofs have to be answered by it.
+    let first = gateway(&pebble, &acme).start();
+    let elsewhere = pebble.folder().join("second").display().to_string();
+    let second = gateway(&pebble, &acme)
+        .with("HTTP", free_address())
+        .with("STATE", elsewhere)
+        .start();
+    let has = |one: &Value| one["not_after"].is_u64();
+    let ours = until(&first, "held by the first", has);
+    let theirs = until(&second, "held by the second", has);
+    assert_eq!(pebble.issued(), 2, "one order for each certificate");
+    for (one, other) in ours.iter().zip(&theirs) {
+        assert_eq!(one["not_after"], other["not_after"]);
+        assert_eq!(one["id"], other["id"]);
+    }
+    // Keys are not there to be read.
+    let mut client = Client::connect(&redis);
+    let id = ours[0]["id"].as_str().unwrap();
+    client.send(format!("GET palisade:acme:certificate:{id}\r\n").as_bytes());
+    let kept = client.some_bytes().unwrap();
+    assert!(kept.len() > 500 && !String::from_utf8_lossy(&kept).contains("PRIVATE KEY"));
+    // Without Redis both serve on, and a third starts with what lies in its state.
+    let _ = child.kill();
+    let _ = child.wait();
+    drop(second);
+    let third = gateway(&pebble, &acme)
+        .with("HTTP", free_address())
+        .with("STATE", pebble.folder().join("second").display().to_string())
+        .start();
+    until(&third, "held without Redis", has);
+    assert_eq!(pebble.issued(), 2);
 }
