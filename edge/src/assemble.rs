@@ -14,6 +14,7 @@ use edge_audit::{Logs, Metrics, RuleLogs};
 use edge_config::{BodyLimits, HostHeader, Policy, Profile, Protocol, RouteQuery, Upstream};
 use edge_conn::gate::HeadLimits;
 use edge_core::{Diagnostic, Exchange, Head, Mode, Refusal};
+use edge_tls::Terminator;
 use waf_rules::Kept;
 
 use crate::proxy::hold::HoldLimits;
@@ -27,7 +28,9 @@ use crate::upstreams::{Balance, Dial, Ejection, Group, Server, Settings};
 pub(crate) struct Assembled {
     /// What runs.
     pub(crate) gateway: Gateway,
-    /// Doubts about rules.
+    /// Certificates and TLS policies, to be adopted with it.
+    pub(crate) tls: edge_tls::Prepared,
+    /// Doubts about rules and certificates.
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
@@ -81,14 +84,16 @@ pub(crate) struct UpstreamState {
 }
 
 /// Builds what runs from `policy`; rules that are the same as in `before` are taken from there.
-/// `watch` gets the rule files and their folders, also if they hold mistakes.
+/// Certificates are prepared for `terminator`. `watch` gets the files of rules and certificates and their
+/// folders, also if they hold mistakes.
 ///
 /// # Errors
-/// Every mistake in every rule file.
+/// Every mistake in every file of rules, and every certificate that cannot be used.
 pub(crate) fn assemble(
     policy: Arc<Policy>,
     metrics: &Metrics,
     before: Option<&Gateway>,
+    terminator: &Terminator,
     watch: &mut Vec<PathBuf>,
 ) -> Result<Assembled, Vec<Diagnostic>> {
     let mut rules = match before {
@@ -118,9 +123,11 @@ pub(crate) fn assemble(
         }
     }
     watch.append(&mut rules.files);
-    if !mistakes.is_empty() {
+    let tls = terminator.prepare(policy.tls(), watch);
+    let tls = tls.inspect_err(|more| mistakes.extend(more.iter().cloned()));
+    let Some(mut tls) = tls.ok().filter(|_| mistakes.is_empty()) else {
         return Err(mistakes);
-    }
+    };
     let upstreams: BTreeMap<Arc<str>, Arc<UpstreamState>> = policy
         .upstreams()
         .iter()
@@ -140,7 +147,8 @@ pub(crate) fn assemble(
             }))
         })
         .collect();
-    let warnings = std::mem::take(&mut rules.warnings);
+    let mut warnings = std::mem::take(&mut rules.warnings);
+    warnings.append(&mut tls.warnings);
     let gateway = Gateway {
         routes,
         upstreams: upstreams.into_values().collect(),
@@ -153,7 +161,11 @@ pub(crate) fn assemble(
         rule_sets: rules.into_sets(),
         policy,
     };
-    Ok(Assembled { gateway, warnings })
+    Ok(Assembled {
+        gateway,
+        tls,
+        warnings,
+    })
 }
 
 impl Gateway {
@@ -165,6 +177,11 @@ impl Gateway {
         let found = self.policy.routes().find(&RouteQuery::new(head));
         let found = found.map_err(|_| Refusal::new(400, "path could be read in two ways"))?;
         Ok(found.and_then(|route| self.routes.get(route.index()).cloned()))
+    }
+
+    /// The host a request is for: without port, in lower case; empty if it names none.
+    pub(crate) fn host(head: &Head) -> String {
+        String::from_utf8_lossy(&RouteQuery::new(head).host()).into_owned()
     }
 
     /// The client behind `peer`, after trusted proxies.

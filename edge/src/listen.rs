@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_conn::{Listener, ListenerShared, Observer};
+use edge_tls::Terminate;
 use pingora::server::configuration::ServerConf;
 use tokio::sync::{mpsc, watch};
 
@@ -154,7 +155,11 @@ impl Workers {
     fn open_listener(&self, listener: Listener, sockets: Vec<TcpListener>) -> io::Result<Open> {
         let (stop, stopped) = watch::channel(false);
         let observer: Arc<dyn Observer> = self.shared.clone();
-        let listening = Arc::new(ListenerShared::new(listener.clone(), None, observer));
+        let tls: Option<Arc<dyn Terminate>> = match listener.handshake() {
+            Some(_) => Some(self.shared.tls().clone()),
+            None => None,
+        };
+        let listening = Arc::new(ListenerShared::new(listener.clone(), tls, observer));
         for (worker, socket) in self.threads.iter().zip(&sockets) {
             let order = Order {
                 socket: socket.try_clone()?,

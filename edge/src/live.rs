@@ -97,7 +97,7 @@ impl Live for State {
     }
 
     fn metrics(&self) -> String {
-        self.shared.gateway().refresh_gauges();
+        self.shared.refresh_gauges();
         let rows: Vec<AcmeRow> = (self.acme)().into_iter().map(row).collect();
         self.metrics.acme.show(&rows);
         self.metrics.text()

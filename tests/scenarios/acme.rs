@@ -1,15 +1,24 @@
 //! Certificates that renew themselves, from a real authority (Pebble) that asks our own listeners.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufReader, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use harness::gateway::{Plan, palisade};
-use harness::pebble::{Authority, Pebble, await_port, on_path};
+use harness::pebble::{Authority, Pebble, await_port, certify, on_path};
 use harness::places::free_address;
-use harness::{Client, Gateway, Upstream, skipped};
+use harness::tls::Https;
+use harness::{Client, Gateway, Message, Upstream, skipped};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 
 /// A gateway whose second listener is where the authority looks; `acme` stands under `tls.acme`.
@@ -19,6 +28,8 @@ fn gateway(pebble: &Pebble, acme: &str) -> Plan {
 listeners:
   - address: \"${{LISTEN}}\"
   - address: \"${{HTTP}}\"
+  - address: \"${{TLS}}\"
+    tls: {{}}
 admin: {{ address: \"${{ADMIN}}\" }}
 audit: {{ output: \"${{AUDIT_LOG}}\" }}
 upstreams: {{ app: {{ servers: [\"${{UPSTREAM}}\"] }} }}
@@ -30,6 +41,7 @@ tls:
 {acme}"
     ))
     .with("HTTP", &pebble.http)
+    .with("TLS", &pebble.tls)
     .with("DIRECTORY", &pebble.directory)
     .with("CA", pebble.ca())
     .with("DNS", &pebble.dns)
@@ -256,6 +268,7 @@ fn staging_has_to_issue_first() {
             .with("STAGING", &staging.directory)
             .with("BOTH", both.display().to_string())
             .with("HTTP", http)
+            .with("TLS", free_address())
     };
     // Staging cannot reach us: production is never asked.
     let first = plan(&pebble.http).start();
@@ -336,7 +349,7 @@ tls:
 }
 
 #[test]
-fn short_lived_certificates_are_renewed_in_time() {
+fn short_lived_certificates_are_renewed_under_load() {
     let authority = Authority {
         lifetime: 60,
         ..Authority::default()
@@ -345,15 +358,209 @@ fn short_lived_certificates_are_renewed_in_time() {
         return;
     };
     let acme = format!("{ACCOUNT}    certificates: [{{ names: [a.gw.test] }}]\n");
-    let gateway = gateway(&pebble, &acme).start();
+    let upstream = Upstream::echo();
+    let gateway = gateway(&pebble, &acme).before(&upstream).start();
     let first = until(&gateway, "issued", issued);
     let ends = first[0]["not_after"].as_u64().unwrap();
     let next = first[0]["next_attempt"].as_u64().unwrap();
-    assert!((ends - 27..ends - 12).contains(&next), "{next} for {ends}");
-    let second = until(&gateway, "renewed", |one| one["issued_total"] == 2);
-    let success = second[0]["last_success"].as_u64().unwrap();
-    assert!(success < ends, "renewed {} s too late", success - ends);
-    assert!(second[0]["not_after"].as_u64() > Some(ends));
+    assert!(
+        (ends - 27..ends - 12).contains(&next),
+        "{next} for {ends}"
+    );
+    let done = AtomicBool::new(false);
+    let (shaken, serials) = thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            let (mut shaken, mut serials) = (0, BTreeSet::new());
+            while !done.load(Ordering::Relaxed) {
+                // A client of its own each time: nothing is resumed.
+                let mut connection = Https::to(&pebble.tls).connect("a.gw.test").unwrap();
+                serials.insert(connection.agreed().serial);
+                assert_eq!(connection.get("a.gw.test", "/").unwrap().status, 200);
+                shaken += 1;
+                thread::sleep(Duration::from_millis(20));
+            }
+            (shaken, serials)
+        });
+        let second = until(&gateway, "renewed", |one| one["issued_total"] == 2);
+        let success = second[0]["last_success"].as_u64().unwrap();
+        assert!(success < ends, "renewed after the end");
+        assert!(second[0]["not_after"].as_u64() > Some(ends));
+        thread::sleep(Duration::from_millis(500));
+        done.store(true, Ordering::Relaxed);
+        load.join().unwrap()
+    });
+    println!("{shaken} handshakes over a renewal, none failed");
+    assert_eq!(serials.len(), 2, "the old certificate, then the new one");
+}
+
+#[test]
+fn names_are_proven_by_tls_alpn_01() {
+    let Some(pebble) = Authority::default().start("acme tls-alpn-01") else {
+        return;
+    };
+    let acme = format!(
+        "{ACCOUNT}    certificates: [{{ names: [a.gw.test, b.gw.test], challenge: tls-alpn-01 }}]\n"
+    );
+    let gateway = gateway(&pebble, &acme).start();
+    until(&gateway, "issued", issued);
+    assert!(Https::to(&pebble.tls).connect("b.gw.test").is_ok());
+    assert!(Https::to(&pebble.tls).connect("c.gw.test").is_err());
+    // Without a pending proof nobody gets one.
+    let curious = Https::to(&pebble.tls).offering(&["acme-tls/1"]);
+    assert!(curious.connect("c.gw.test").is_err());
+}
+
+#[test]
+fn certificates_are_ordered_when_allowed_names_are_asked_for() {
+    let Some(pebble) = Authority::default().start("acme on demand") else {
+        return;
+    };
+    let acme = format!("{ACCOUNT}    on_demand: {{ names: ['*.shop.test'], per_minute: 2 }}\n");
+    let running = gateway(&pebble, &acme).start();
+    let client = Https::to(&pebble.tls);
+    assert!(client.connect("other.test").is_err());
+    assert!(client.connect("a.b.shop.test").is_err());
+    // Asked for by many at once, ordered once.
+    for _ in 0..20 {
+        assert!(client.connect("one.shop.test").is_err() || pebble.issued() > 0);
+    }
+    until(&running, "issued", issued);
+    let names = |gateway: &Gateway| -> Vec<String> {
+        let all = certificates(gateway);
+        all.iter()
+            .map(|one| one["names"][0].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(names(&running), ["one.shop.test"]);
+    assert!(client.connect("one.shop.test").is_ok());
+    assert_eq!(pebble.issued(), 1);
+    // The second of this minute is ordered, the third has to ask again.
+    for name in ["two.shop.test", "three.shop.test"] {
+        let _ = client.connect(name);
+    }
+    until(&running, "issued", issued);
+    assert_eq!(names(&running), ["one.shop.test", "two.shop.test"]);
+    drop(running);
+    // Known names are kept over a restart.
+    let again = gateway(&pebble, &acme).start();
+    assert!(client.connect("two.shop.test").is_ok());
+    assert_eq!(names(&again).len(), 2);
+}
+
+#[test]
+fn the_example_gets_its_certificate() {
+    let Some(pebble) = Authority::default().start("acme example") else {
+        return;
+    };
+    let upstream = Upstream::echo();
+    let gateway = Gateway::example("acme")
+        .before(&upstream)
+        .with("LISTEN", &pebble.http)
+        .with("LISTEN_TLS", &pebble.tls)
+        .with("DOMAIN", "a.gw.test")
+        .with("ACME_DIRECTORY", &pebble.directory)
+        .with("ACME_CA", pebble.ca())
+        .with("STATE_DIR", pebble.folder().join("state").display().to_string())
+        .start();
+    until(&gateway, "issued", issued);
+    let answer = Https::to(&pebble.tls).get("a.gw.test", "/").unwrap();
+    assert_eq!(answer.status, 200);
+}
+
+#[test]
+fn the_authority_says_when_to_renew_and_offers_profiles() {
+    if std::env::var_os("PEBBLE").is_none() {
+        return skipped(
+            "acme ari and profiles",
+            "Debian's pebble has neither: set PEBBLE to one of 2.8 or newer",
+        );
+    }
+    let authority = Authority {
+        profiles: true,
+        ..Authority::default()
+    };
+    let Some(pebble) = authority.start("acme ari and profiles") else {
+        return;
+    };
+    let acme = format!(
+        "{ACCOUNT}    certificates:
+      - {{ names: [a.gw.test] }}
+      - {{ names: [b.gw.test], profile: shortlived }}
+      - {{ names: [c.gw.test], profile: unheard-of }}
+"
+    );
+    let gateway = gateway(&pebble, &acme).start();
+    let all = until(&gateway, "settled", |one| {
+        let failed = one["failures"].as_u64() > Some(0);
+        failed || (issued(one) && one["next_attempt"].is_u64())
+    });
+    assert_eq!(all[0]["decided_by"], "authority");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let left = all[1]["not_after"].as_u64().unwrap() - now.as_secs();
+    assert!((3000..=3600).contains(&left), "{left}");
+    let message = all[2]["last_failure"]["message"].as_str().unwrap();
+    assert!(message.contains("no profile `unheard-of`, only"), "{message}");
+}
+
+#[test]
+fn records_are_published_by_a_webhook() {
+    let Some(pebble) = Authority::default().start("acme webhook") else {
+        return;
+    };
+    fs::create_dir(pebble.folder().join("hook")).unwrap();
+    certify(&pebble.folder().join("hook"));
+    let service = free_address();
+    let listener = TcpListener::bind(&service).unwrap();
+    let read = |name: &str| fs::read_to_string(pebble.folder().join(name)).unwrap();
+    let chain = vec![CertificateDer::from_pem_slice(read("hook/ca.pem").as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(read("hook/ca.key").as_bytes()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let config = Arc::new(config);
+    let asked = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // Two records are published and taken back.
+            for _ in 0..4 {
+                let (tcp, _) = listener.accept().unwrap();
+                let session = ServerConnection::new(config.clone()).unwrap();
+                let mut reader = BufReader::new(StreamOwned::new(session, tcp));
+                let mut message = Message::read_head(&mut reader).unwrap().unwrap();
+                message.read_body(&mut reader, false).unwrap();
+                assert_eq!(message.header("authorization"), Some("Bearer opensesame"));
+                let body: Value = serde_json::from_slice(&message.body).unwrap();
+                let text = |key: &str| body[key].as_str().unwrap().to_owned();
+                if text("action") == "present" {
+                    pebble.set_txt(&text("record"), &text("value"));
+                }
+                asked.lock().unwrap().push((text("action"), text("domain")));
+                reader
+                    .get_mut()
+                    .write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+                    .unwrap();
+                let _ = reader.get_mut().flush();
+            }
+        });
+        let acme = format!(
+            "{ACCOUNT}    dns:
+      service:
+        webhook: {{ url: \"https://{service}/dns\", bearer: \"${{BEARER}}\", ca: \"{}\" }}
+        resolvers: [\"${{DNS}}\"]
+    certificates: [{{ names: [gw.test, '*.gw.test'], challenge: dns-01 }}]
+",
+            pebble.folder().join("hook/ca.pem").display()
+        );
+        let gateway = gateway(&pebble, &acme).with("BEARER", "opensesame").start();
+        until(&gateway, "issued", issued);
+    });
+    let asked = asked.into_inner().unwrap();
+    let actions: Vec<&str> = asked.iter().map(|(action, _)| action.as_str()).collect();
+    assert_eq!(actions, ["present", "present", "cleanup", "cleanup"]);
 }
 
 #[test]
@@ -446,6 +653,7 @@ fn two_instances_order_once_and_share() {
     let elsewhere = pebble.folder().join("second").display().to_string();
     let second = gateway(&pebble, &acme)
         .with("HTTP", free_address())
+        .with("TLS", free_address())
         .with("STATE", elsewhere)
         .start();
     let has = |one: &Value| one["not_after"].is_u64();
@@ -468,6 +676,7 @@ fn two_instances_order_once_and_share() {
     drop(second);
     let third = gateway(&pebble, &acme)
         .with("HTTP", free_address())
+        .with("TLS", free_address())
         .with("STATE", pebble.folder().join("second").display().to_string())
         .start();
     until(&third, "held without Redis", has);

@@ -27,4 +27,5 @@ mod routing;
 mod sharing;
 mod slow;
 mod streams;
+mod tls;
 mod yielding;

@@ -5,6 +5,8 @@
 //! label. Label values come from the configuration and from rule numbers only, never from a request,
 //! and their number is bounded: what exceeds a bound is counted under `other`.
 
+mod tls;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -21,6 +23,7 @@ use crate::outcome::Outcome;
 mod acme;
 
 pub use acme::{AcmeMetrics, AcmeRow};
+pub use tls::{TLS_CERTIFICATES, TLS_HANDSHAKES, TLS_NOT_AFTER, TlsMetrics};
 
 /// Finished exchanges by route and verdict.
 pub const REQUESTS: &str = "palisade_requests_total";
@@ -91,6 +94,8 @@ pub struct Metrics {
     pub records: RecordCounters,
     /// Of the listeners.
     pub connections: Connections,
+    /// Of TLS.
+    pub tls: TlsMetrics,
     /// Of the configuration.
     pub reloads: Reloads,
     /// Of certificates that are ordered by ACME.
@@ -143,6 +148,7 @@ impl Metrics {
             upstreams: Known::up_to(MAX_UPSTREAMS),
             records: RecordCounters::register(&r)?,
             connections: Connections::register(&r)?,
+            tls: TlsMetrics::register(&r)?,
             reloads: Reloads::register(&r)?,
             acme: AcmeMetrics::register(&r)?,
             registry: r,

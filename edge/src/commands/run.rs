@@ -16,6 +16,7 @@ use clap::{ArgGroup, Args};
 use edge_audit::{Metrics, Recorder};
 use edge_config::{Loaded, Policy};
 use edge_core::Diagnostic;
+use edge_tls::Terminator;
 use edge_tls::acme::{Challenges, Renewals};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -116,16 +117,19 @@ impl Started {
     ) -> anyhow::Result<Result<Self, Vec<Diagnostic>>> {
         let policy = Arc::new(loaded.policy);
         let metrics = Metrics::new(super::VERSION)?;
-        let assembled = match assemble::assemble(policy.clone(), &metrics, None, &mut files) {
+        let challenges = Arc::new(Challenges::default());
+        let tls = Arc::new(Terminator::new(challenges.clone())?);
+        let assembled = assemble::assemble(policy.clone(), &metrics, None, &tls, &mut files);
+        let assembled = match assembled {
             Ok(assembled) => assembled,
             Err(mistakes) => return Ok(Err(mistakes)),
         };
         super::show(&assembled.warnings);
+        tls.adopt(assembled.tls);
         let gateway = assembled.gateway;
         let recorder = Recorder::start(&gateway.logs(), metrics.records.clone())
             .context("the logs cannot be written")?;
-        let challenges = Arc::new(Challenges::default());
-        let shared = Shared::new(gateway, recorder, metrics.clone(), challenges)?;
+        let shared = Shared::new(gateway, tls, recorder, metrics.clone(), challenges)?;
         let shared = Arc::new(shared);
         Ok(Ok(Self {
             args,
@@ -151,7 +155,9 @@ impl Started {
         let bound = workers
             .bind(policy.listeners())
             .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
-        let mut renewals = Renewals::new(Arc::new(Nowhere), shared.challenges().clone());
+        let mut renewals = Renewals::new(shared.tls().clone(), shared.challenges().clone());
+        let demand = renewals.demand();
+        shared.tls().on_unknown(move |name| demand.ask(name));
         renewals.adopt(renewals.prepare(policy.tls().acme().map(|acme| &**acme))?)?;
         let live = Arc::new(State::new(
             metrics.clone(),
@@ -181,8 +187,11 @@ impl Started {
             generation: 1,
             policy,
         };
+        let mut daily = tokio::time::interval(DAY);
+        daily.tick().await; // the first is now, and was said when the certificates were read
         loop {
             tokio::select! {
+                _ = daily.tick() => warn_of_ends(running.shared.tls()),
                 _ = hangup.recv() => {
                     running.shared.recorder().reopen();
                     running.reload(&mut watch).await;
@@ -221,10 +230,10 @@ impl Running {
         };
         let generation = self.generation + 1;
         let metrics = self.metrics.clone();
-        let before = self.shared.gateway();
+        let (before, tls) = (self.shared.gateway(), self.shared.tls().clone());
         let built = tokio::task::spawn_blocking(move || {
             let mut files = Vec::new();
-            (build(&path, &metrics, &before, &mut files), files)
+            (build(&path, &metrics, &before, &tls, &mut files), files)
         })
         .await;
         match built {
@@ -265,6 +274,7 @@ impl Running {
         self.shared
             .recorder()
             .configure(&assembled.gateway.logs())?;
+        self.shared.tls().adopt(assembled.tls);
         self.shared.replace(assembled.gateway);
         self.renewals.adopt(certificates)?;
         self.workers.serve(policy.listeners(), bound)?;
@@ -310,23 +320,20 @@ impl Running {
     }
 }
 
-/// Certificates are not served yet.
-struct Nowhere;
-
-impl edge_tls::Install for Nowhere {
-    fn install(&self, _: edge_tls::Issued) {}
-}
-
 /// Loads everything anew, beside what runs.
 fn build(
     path: &Path,
     metrics: &Metrics,
     before: &Gateway,
+    tls: &Terminator,
     watch: &mut Vec<PathBuf>,
 ) -> Result<(Arc<Policy>, Assembled), Vec<Diagnostic>> {
     let loaded = edge_config::load_watching(path, &edge_config::ProcessEnv, watch)?;
     let policy = Arc::new(loaded.policy);
-    let assembled = assemble::assemble(policy.clone(), metrics, Some(before), watch)?;
+    let assembled = assemble::assemble(policy.clone(), metrics, Some(before), tls, watch)?;
+    for warning in &assembled.warnings {
+        tracing::warn!("{warning}");
+    }
     let compiled = assembled.gateway.compiled_since(before);
     tracing::info!(compiled, "rule sets compiled for the reload");
     Ok((policy, assembled))
@@ -355,6 +362,15 @@ async fn resolve_names(gateway: &Gateway) {
             Arc::downgrade(&upstream.group),
             RESOLVE_AGAIN,
         ));
+    }
+}
+
+/// Names the certificates that end soon.
+fn warn_of_ends(tls: &Terminator) {
+    for end in tls.ending(SystemTime::now()).iter().take(MAX_WARNINGS) {
+        let left = end.not_after.duration_since(SystemTime::now());
+        let days = left.map_or(0, |left| left.as_secs() / DAY.as_secs());
+        tracing::warn!(name = %end.name, key = end.key, days, "certificate ends soon");
     }
 }
 
@@ -398,6 +414,9 @@ impl Stop {
     }
 }
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Certificates named in the log each day.
+const MAX_WARNINGS: usize = 100;
 /// How often names of servers are looked up again.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(30);
 const RECORD_PATIENCE: Duration = Duration::from_secs(5);

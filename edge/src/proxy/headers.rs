@@ -5,14 +5,17 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use edge_config::HostHeader;
 use edge_core::Exchange;
+use edge_tls::Terminator;
 use http::header::{self, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use pingora::{ErrorType, OrErr, Result};
 
 use super::answer::REQUEST_ID;
-use crate::assemble::RouteState;
+use crate::assemble::{Gateway, RouteState};
 use crate::upstreams::Lease;
 
 /// Sets forwarding headers (`X-Forwarded-*`, `X-Real-IP`, RFC 7239 `Forwarded`) and the request's
@@ -35,7 +38,9 @@ pub(crate) fn forward(
         None if client == peer => real.clone(),
         None => value(format!("{client}, {peer}"))?,
     };
-    let element = forwarded_element(peer, host.as_ref().and_then(|host| host.to_str().ok()));
+    let scheme = scheme(exchange);
+    let named = host.as_ref().and_then(|host| host.to_str().ok());
+    let element = forwarded_element(peer, named.map(|host| (host, scheme)));
     let forwarded = match joined(request, "forwarded") {
         Some(chain) => format!("{chain}, {element}"),
         None if client == peer => element,
@@ -45,12 +50,47 @@ pub(crate) fn forward(
     request.insert_header(header::FORWARDED, forwarded)?;
     request.insert_header("x-real-ip", real)?;
     if request.headers.get("x-forwarded-proto").is_none() {
-        request.insert_header("x-forwarded-proto", HeaderValue::from_static("http"))?;
+        request.insert_header("x-forwarded-proto", HeaderValue::from_static(scheme))?;
     }
     if let (None, Some(host)) = (request.headers.get("x-forwarded-host"), host) {
         request.insert_header("x-forwarded-host", host)?;
     }
     request.insert_header(REQUEST_ID, exchange.id.to_string())
+}
+
+/// How the client spoke to us.
+fn scheme(exchange: &Exchange) -> &'static str {
+    match exchange.connection.tls {
+        Some(_) => "https",
+        None => "http",
+    }
+}
+
+/// Hands the certificate a client proved to own to the upstream, where its host says so (RFC 9440). Whatever
+/// else claims to be one is removed, whoever sent it: only a handshake of ours proves anything.
+pub(crate) fn client_certificate(
+    request: &mut RequestHeader,
+    exchange: &Exchange,
+    tls: &Terminator,
+) -> Result<()> {
+    let claims = request.headers.keys();
+    let claims = claims.filter(|name| is_one_of(name.as_str(), CERTIFICATE_CLAIMS));
+    for claim in claims.cloned().collect::<Vec<_>>() {
+        request.remove_header(&claim);
+    }
+    let client = exchange
+        .connection
+        .tls
+        .as_ref()
+        .and_then(|tls| tls.client.as_ref());
+    let (Some(client), Some(head)) = (client, &exchange.head) else {
+        return Ok(());
+    };
+    if tls.forwards(&Gateway::host(head)) {
+        let der = BASE64_STANDARD.encode(&client.der);
+        request.insert_header("client-cert", value(format!(":{der}:"))?)?;
+    }
+    Ok(())
 }
 
 /// Says again that the client takes trailers, which gRPC servers insist on. Only to an HTTP/2 upstream:
@@ -108,16 +148,20 @@ fn is_claim(name: &str) -> bool {
     if !name.starts_with(['c', 'f', 't', 'x']) {
         return false;
     }
-    let begins = |start: &str| {
-        let mut bytes = name
-            .bytes()
-            .map(|byte| if byte == b'_' { b'-' } else { byte });
-        start.bytes().all(|wanted| bytes.next() == Some(wanted))
-    };
-    CLAIMS
-        .iter()
-        .any(|claim| claim.len() == name.len() && begins(claim))
-        || CLAIM_FAMILIES.iter().any(|family| begins(family))
+    is_one_of(name, CLAIMS) || CLAIM_FAMILIES.iter().any(|family| begins(name, family))
+}
+
+/// Whether `name` is in the list, however it is spelt.
+fn is_one_of(name: &str, list: &[&str]) -> bool {
+    list.iter()
+        .any(|claim| claim.len() == name.len() && begins(name, claim))
+}
+
+fn begins(name: &str, start: &str) -> bool {
+    let mut bytes = name
+        .bytes()
+        .map(|byte| if byte == b'_' { b'-' } else { byte });
+    start.bytes().all(|wanted| bytes.next() == Some(wanted))
 }
 
 /// All values of a header as one list.
@@ -143,13 +187,13 @@ fn value(text: String) -> Result<HeaderValue> {
 
 /// One element of RFC 7239: an IPv6 address stands in brackets and quotes. The gate lets no quote
 /// into a host.
-fn forwarded_element(ip: IpAddr, host: Option<&str>) -> String {
+fn forwarded_element(ip: IpAddr, host: Option<(&str, &str)>) -> String {
     let address = match ip {
         IpAddr::V4(ip) => format!("for={ip}"),
         IpAddr::V6(ip) => format!("for=\"[{ip}]\""),
     };
     match host {
-        Some(host) => format!("{address};host=\"{host}\";proto=http"),
+        Some((host, scheme)) => format!("{address};host=\"{host}\";proto={scheme}"),
         None => address,
     }
 }
@@ -165,6 +209,9 @@ const CLAIMS: &[&str] = &[
     "x-request-id",
     "x-rewrite-url",
 ];
+
+/// RFC 9440.
+const CERTIFICATE_CLAIMS: &[&str] = &["client-cert", "client-cert-chain"];
 
 const CLAIM_FAMILIES: &[&str] = &["cf-", "x-envoy-", "x-forwarded-", "x-original-"];
 

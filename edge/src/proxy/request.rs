@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use edge_conn::ConnectionInfo;
 use edge_conn::gate::{self, HeadLimits};
 use edge_core::{Connection, Exchange, Head, Layer, Refusal, Version};
 use http::header;
@@ -15,6 +16,7 @@ use super::body::{CLIENT_GONE, Source};
 use super::intercept::Handle;
 use super::stream::{self, Upgrade};
 use super::{Context, answer};
+use crate::assemble::Gateway;
 use crate::pipeline::{self, Admitted, Refused};
 
 /// Runs the pipeline; true if the request has been answered.
@@ -38,7 +40,9 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bo
         answer::proof(&mut session.downstream_session, answer).await?;
         return Ok(true);
     }
-    let refused = match prepare(&limits, exchange) {
+    let misdirected = info.is_some_and(|info| misdirected(info, exchange));
+    let prepared = prepare(&limits, exchange);
+    let refused = match prepared.and_then(|upgrade| directed(misdirected, upgrade)) {
         Ok(upgrade) => {
             if upgrade == Upgrade::Bogus {
                 session.req_header_mut().remove_header(&header::UPGRADE);
@@ -121,6 +125,24 @@ pub(crate) fn prepare(limits: &HeadLimits, exchange: &Exchange) -> Result<Upgrad
         gate::check(head, limits).map_err(|reason| Refusal::new(reason.status(), reason.name()))?;
     }
     stream::upgrade(head)
+}
+
+/// Whether a request is for a host its TLS connection is not for (RFC 9110 section 15.5.20): nobody may
+/// reach a host under the policy or the certificate of another. A request that names no host reaches only
+/// routes for every host.
+fn misdirected(info: &ConnectionInfo, exchange: &Exchange) -> bool {
+    let (Some(head), Some(_)) = (&exchange.head, &exchange.connection.tls) else {
+        return false;
+    };
+    let host = Gateway::host(head);
+    !host.is_empty() && !info.covers(&host)
+}
+
+fn directed(misdirected: bool, upgrade: Upgrade) -> Result<Upgrade, Refusal> {
+    if misdirected {
+        return Err(Refusal::new(421, "host not served on this connection"));
+    }
+    Ok(upgrade)
 }
 
 /// What our accept loop knows of the connection, and the head as it arrived.

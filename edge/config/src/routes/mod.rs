@@ -15,6 +15,7 @@ mod host;
 mod path;
 mod trie;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -75,6 +76,12 @@ impl<'a> RouteQuery<'a> {
     #[must_use]
     pub const fn for_host(host: &'a [u8], head: &'a Head) -> Self {
         Self { host, head }
+    }
+
+    /// The host as it is compared with others: without port, in lower case.
+    #[must_use]
+    pub fn host(&self) -> Cow<'a, [u8]> {
+        host::normalised(self.host)
     }
 }
 
