@@ -37,7 +37,7 @@ pub(crate) enum Refused {
 pub(crate) fn proof(challenges: &Challenges, exchange: &Exchange) -> Option<String> {
     let head = exchange.head.as_ref()?;
     let token = head.path().strip_prefix(CHALLENGE)?;
-    if exchange.connection.tls.is_some() || !matches!(head.method(), b"GET" | b"HEAD") {
+    if token.len() > MAX_TOKEN || exchange.connection.tls.is_some() || !matches!(head.method(), b"GET" | b"HEAD") {
         return None;
     }
     challenges.http(std::str::from_utf8(token).ok()?)
@@ -163,3 +163,4 @@ fn timed<T>(exchange: &mut Exchange, layer: Layer, step: impl FnOnce(&mut Exchan
 }
 
 const CHALLENGE: &[u8] = b"/.well-known/acme-challenge/";
+const MAX_TOKEN: usize = 256;
