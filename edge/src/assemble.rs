@@ -79,6 +79,10 @@ pub(crate) struct UpstreamState {
     pub(crate) grpc: bool,
     /// Which `Host` its servers see.
     pub(crate) host_header: HostHeader,
+    /// Whether all its servers speak HTTP/1 without TLS.
+    pub(crate) direct: bool,
+    /// Idle connections to one address that a worker keeps.
+    pub(crate) keepalive: usize,
     /// Counters.
     pub(crate) metrics: UpstreamMetrics,
 }
@@ -335,6 +339,9 @@ fn upstream_state(upstream: &Upstream, metrics: &Metrics) -> UpstreamState {
         group: Arc::new(Group::new(settings, Instant::now())),
         grpc: upstream.grpc(),
         host_header: upstream.host_header(),
+        direct: upstream.protocol() != Protocol::H2c
+            && upstream.servers().iter().all(|server| !server.tls),
+        keepalive: upstream.keepalive(),
         metrics: metrics.upstream(upstream.name()),
     }
 }

@@ -16,6 +16,7 @@ use edge_tls::Terminate;
 use pingora::server::configuration::ServerConf;
 use tokio::sync::{mpsc, watch};
 
+use crate::direct::Direct;
 use crate::proxy::Proxy;
 use crate::shared::Shared;
 
@@ -159,7 +160,11 @@ impl Workers {
             Some(_) => Some(self.shared.tls().clone()),
             None => None,
         };
-        let listening = Arc::new(ListenerShared::new(listener.clone(), tls, observer));
+        let direct = Arc::new(Direct {
+            shared: self.shared.clone(),
+        });
+        let listening = ListenerShared::new(listener.clone(), tls, observer).with_direct(direct);
+        let listening = Arc::new(listening);
         for (worker, socket) in self.threads.iter().zip(&sockets) {
             let order = Order {
                 socket: socket.try_clone()?,

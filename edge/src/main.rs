@@ -6,6 +6,7 @@
 mod admin;
 mod assemble;
 mod commands;
+mod direct;
 mod listen;
 mod live;
 mod pipeline;

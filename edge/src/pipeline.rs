@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use edge_core::{Decision, Exchange, Layer, Passage, Permit, Refusal, Verdict};
+use edge_core::{Decision, Exchange, Head, Layer, Passage, Permit, Refusal, Verdict};
 use edge_tls::acme::Challenges;
 
 use crate::assemble::{Gateway, RouteState};
@@ -29,6 +29,11 @@ pub(crate) enum Refused {
     Respond(Refusal),
     /// Close without a word.
     Drop,
+}
+
+/// Whether somebody may be asking for a proof; such requests do not take the short way.
+pub(crate) fn asks_for_proof(head: &Head) -> bool {
+    head.target().starts_with(CHALLENGE)
 }
 
 /// What a certificate authority asks for, to see that we control a name: answered before any layer, or

@@ -10,6 +10,7 @@
 )]
 
 mod acme;
+mod answers;
 mod attacks;
 mod audit_logs;
 mod audit_peer;

@@ -86,6 +86,13 @@ pub(crate) fn load(sources: &[Source], before: &Pairs, watch: &mut Vec<PathBuf>)
     for (wanted, read) in read_all(&wanted, before, now) {
         loaded.take(wanted, read, before, now);
     }
+    let more = loaded.warnings.len().saturating_sub(MAX_WARNINGS);
+    if more > 0 {
+        loaded.warnings.truncate(MAX_WARNINGS);
+        let why = format!("{more} more warnings about certificates are not shown");
+        let warning = diagnostic(Level::Warning, "tls".as_ref(), why);
+        loaded.warnings.push(warning);
+    }
     loaded
 }
 
@@ -272,5 +279,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 pub(crate) const WARN: Duration = Duration::from_secs(14 * 24 * 3600);
 /// Most entries of one folder.
 const MAX_ENTRIES: usize = 200_000;
+/// Most warnings that are shown.
+const MAX_WARNINGS: usize = 100;
 /// Fewer than these are not worth a thread.
 const MIN_SHARE: usize = 64;
