@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use edge_core::{Refusal, RequestId};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
