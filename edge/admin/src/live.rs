@@ -14,6 +14,8 @@ pub trait Live: Send + Sync + 'static {
     fn acme(&self) -> serde_json::Value;
     /// Metrics in Prometheus's text format.
     fn metrics(&self) -> String;
+    /// Upstream groups and the state of their servers, by name; only `group` if it is given.
+    fn upstreams(&self, group: Option<&str>) -> serde_json::Value;
 }
 
 /// Whether traffic should be sent to this gateway.
