@@ -42,7 +42,10 @@ pub(crate) fn asks_for_proof(head: &Head) -> bool {
 pub(crate) fn proof(challenges: &Challenges, exchange: &Exchange) -> Option<String> {
     let head = exchange.head.as_ref()?;
     let token = head.path().strip_prefix(CHALLENGE)?;
-    if token.len() > MAX_TOKEN || exchange.connection.tls.is_some() || !matches!(head.method(), b"GET" | b"HEAD") {
+    if token.len() > MAX_TOKEN
+        || exchange.connection.tls.is_some()
+        || !matches!(head.method(), b"GET" | b"HEAD")
+    {
         return None;
     }
     challenges.http(std::str::from_utf8(token).ok()?)

@@ -363,10 +363,7 @@ fn short_lived_certificates_are_renewed_under_load() {
     let first = until(&gateway, "issued", issued);
     let ends = first[0]["not_after"].as_u64().unwrap();
     let next = first[0]["next_attempt"].as_u64().unwrap();
-    assert!(
-        (ends - 27..ends - 12).contains(&next),
-        "{next} for {ends}"
-    );
+    assert!((ends - 27..ends - 12).contains(&next), "{next} for {ends}");
     let done = AtomicBool::new(false);
     let (shaken, serials) = thread::scope(|scope| {
         let load = scope.spawn(|| {
@@ -460,7 +457,10 @@ fn the_example_gets_its_certificate() {
         .with("DOMAIN", "a.gw.test")
         .with("ACME_DIRECTORY", &pebble.directory)
         .with("ACME_CA", pebble.ca())
-        .with("STATE_DIR", pebble.folder().join("state").display().to_string())
+        .with(
+            "STATE_DIR",
+            pebble.folder().join("state").display().to_string(),
+        )
         .start();
     until(&gateway, "issued", issued);
     let answer = Https::to(&pebble.tls).get("a.gw.test", "/").unwrap();
@@ -499,7 +499,10 @@ fn the_authority_says_when_to_renew_and_offers_profiles() {
     let left = all[1]["not_after"].as_u64().unwrap() - now.as_secs();
     assert!((3000..=3600).contains(&left), "{left}");
     let message = all[2]["last_failure"]["message"].as_str().unwrap();
-    assert!(message.contains("no profile `unheard-of`, only"), "{message}");
+    assert!(
+        message.contains("no profile `unheard-of`, only"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -626,7 +629,10 @@ fn records_are_published_by_a_signed_update() {
 #[test]
 fn two_instances_order_once_and_share() {
     let Some(server) = on_path("redis-server") else {
-        return skipped("acme redis", "redis-server is not installed: apt install redis-server");
+        return skipped(
+            "acme redis",
+            "redis-server is not installed: apt install redis-server",
+        );
     };
     let Some(pebble) = Authority::default().start("acme redis") else {
         return;
@@ -634,7 +640,12 @@ fn two_instances_order_once_and_share() {
     let redis = free_address();
     let start = || {
         let child = Command::new(&server)
-            .args(["--port", redis.rsplit(':').next().unwrap(), "--bind", "127.0.0.1"])
+            .args([
+                "--port",
+                redis.rsplit(':').next().unwrap(),
+                "--bind",
+                "127.0.0.1",
+            ])
             .args(["--save", "", "--appendonly", "no"])
             .stdout(Stdio::null())
             .spawn()
@@ -677,7 +688,10 @@ fn two_instances_order_once_and_share() {
     let third = gateway(&pebble, &acme)
         .with("HTTP", free_address())
         .with("TLS", free_address())
-        .with("STATE", pebble.folder().join("second").display().to_string())
+        .with(
+            "STATE",
+            pebble.folder().join("second").display().to_string(),
+        )
         .start();
     until(&third, "held without Redis", has);
     assert_eq!(pebble.issued(), 2);

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use clap::Args;
 use edge_audit::{AuditError, Metrics, Recorder};
-use edge_tls::acme::probe;
 use edge_tls::Terminator;
+use edge_tls::acme::probe;
 
 use super::VERSION;
 use crate::assemble;
