@@ -7,13 +7,19 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use edge_admin::{Live, Readiness, Status};
 use edge_audit::Metrics;
+use edge_audit::metrics::AcmeRow;
+use edge_tls::acme::CertificateStatus;
 
 use crate::shared::Shared;
+
+/// Asks for the state of every certificate that is ordered by ACME.
+pub(crate) type Acme = Arc<dyn Fn() -> Vec<CertificateStatus> + Send + Sync>;
 
 /// The state of the process, as others may see it.
 pub(crate) struct State {
     metrics: Arc<Metrics>,
     shared: Arc<Shared>,
+    acme: Acme,
     started: Instant,
     now: ArcSwap<Snapshot>,
 }
@@ -27,7 +33,7 @@ struct Snapshot {
 
 impl State {
     /// A process that is starting.
-    pub(crate) fn new(metrics: Arc<Metrics>, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(metrics: Arc<Metrics>, shared: Arc<Shared>, acme: Acme) -> Self {
         let now = Snapshot {
             readiness: Readiness::NotReady("starting".into()),
             generation: 1,
@@ -36,6 +42,7 @@ impl State {
         Self {
             metrics,
             shared,
+            acme,
             started: Instant::now(),
             now: ArcSwap::from_pointee(now),
         }
@@ -85,6 +92,10 @@ impl Live for State {
         }
     }
 
+    fn acme(&self) -> serde_json::Value {
+        serde_json::to_value((self.acme)()).unwrap_or_default()
+    }
+
     fn upstreams(&self, group: Option<&str>) -> serde_json::Value {
         let gateway = self.shared.gateway();
         let wanted = gateway
@@ -105,6 +116,19 @@ impl Live for State {
 
     fn metrics(&self) -> String {
         self.shared.refresh_gauges();
+        let rows: Vec<AcmeRow> = (self.acme)().into_iter().map(row).collect();
+        self.metrics.acme.show(&rows);
         self.metrics.text()
+    }
+}
+
+fn row(status: CertificateStatus) -> AcmeRow {
+    AcmeRow {
+        id: status.id,
+        last_success: status.last_success,
+        next_order: status.next_attempt,
+        not_after: status.not_after,
+        failures: status.failures_total,
+        issued: status.issued_total,
     }
 }

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use edge_core::{Decision, Exchange, Layer, Passage, Permit, Refusal, Verdict};
+use edge_core::{Decision, Exchange, Head, Layer, Passage, Permit, Refusal, Verdict};
+use edge_tls::acme::Challenges;
 
 use crate::assemble::{Gateway, RouteState};
 use crate::proxy::body::Source;
@@ -28,6 +29,26 @@ pub(crate) enum Refused {
     Respond(Refusal),
     /// Close without a word.
     Drop,
+}
+
+/// Whether somebody may be asking for a proof; such requests do not take the short way.
+pub(crate) fn asks_for_proof(head: &Head) -> bool {
+    head.target().starts_with(CHALLENGE)
+}
+
+/// What a certificate authority asks for, to see that we control a name: answered before any layer, or
+/// a rule or a missing route could cost the certificate. Only tokens that are pending right now, only
+/// on plain connections; everything else goes on. Such an exchange is recorded like any other.
+pub(crate) fn proof(challenges: &Challenges, exchange: &Exchange) -> Option<String> {
+    let head = exchange.head.as_ref()?;
+    let token = head.path().strip_prefix(CHALLENGE)?;
+    if token.len() > MAX_TOKEN
+        || exchange.connection.tls.is_some()
+        || !matches!(head.method(), b"GET" | b"HEAD")
+    {
+        return None;
+    }
+    challenges.http(std::str::from_utf8(token).ok()?)
 }
 
 /// Runs the layers in order. `inspection` and the route `found` are left behind for the response
@@ -154,3 +175,6 @@ fn timed<T>(exchange: &mut Exchange, layer: Layer, step: impl FnOnce(&mut Exchan
     exchange.timings.add(layer, started.elapsed());
     answer
 }
+
+const CHALLENGE: &[u8] = b"/.well-known/acme-challenge/";
+const MAX_TOKEN: usize = 256;

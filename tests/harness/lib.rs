@@ -28,6 +28,7 @@ pub mod gateway;
 pub mod h2c;
 pub mod http1;
 pub mod lint;
+pub mod pebble;
 pub mod places;
 pub mod record;
 pub mod relay;

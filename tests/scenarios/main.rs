@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and skips aloud"
 )]
 
+mod acme;
 mod answers;
 mod attacks;
 mod audit_logs;

@@ -31,6 +31,7 @@ pub(crate) fn router(live: Arc<dyn Live>, hosts: Hosts) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/api/v1/status", get(status))
+        .route("/api/v1/acme", get(acme))
         .route("/api/v1/upstreams", get(upstreams))
         .route("/api/v1/upstreams/{group}", get(upstream))
         .fallback(not_found)
@@ -87,6 +88,10 @@ async fn metrics(State(context): State<Context>) -> Response {
 
 async fn status(State(context): State<Context>) -> Json<Status> {
     Json(context.live.status())
+}
+
+async fn acme(State(context): State<Context>) -> Response {
+    Json(json!({"certificates": context.live.acme()})).into_response()
 }
 
 /// Every group and the state of its servers.

@@ -20,6 +20,9 @@ use prometheus::{
 
 use crate::outcome::Outcome;
 
+mod acme;
+
+pub use acme::{AcmeMetrics, AcmeRow};
 pub use tls::{TLS_CERTIFICATES, TLS_HANDSHAKES, TLS_NOT_AFTER, TlsMetrics};
 
 /// Finished exchanges by route and verdict.
@@ -66,6 +69,16 @@ pub const RELOAD_SUCCESS: &str = "palisade_config_reload_success_total";
 pub const RELOAD_FAILURE: &str = "palisade_config_reload_failure_total";
 /// Unix time of the last reload that took effect.
 pub const RELOAD_TIME: &str = "palisade_config_last_reload_success_timestamp_seconds";
+/// Unix time a certificate was last issued by ACME.
+pub const ACME_LAST_SUCCESS: &str = "palisade_acme_last_success_timestamp_seconds";
+/// Unix time a certificate is ordered next.
+pub const ACME_NEXT_ORDER: &str = "palisade_acme_next_order_timestamp_seconds";
+/// Unix time a certificate of ACME ends.
+pub const ACME_NOT_AFTER: &str = "palisade_acme_not_after_timestamp_seconds";
+/// Orders that failed.
+pub const ACME_FAILURES: &str = "palisade_acme_failures_total";
+/// Certificates that were issued.
+pub const ACME_ISSUED: &str = "palisade_acme_issued_total";
 /// 1, labelled with the version.
 pub const BUILD_INFO: &str = "palisade_build_info";
 
@@ -97,6 +110,8 @@ pub struct Metrics {
     pub tls: TlsMetrics,
     /// Of the configuration.
     pub reloads: Reloads,
+    /// Of certificates that are ordered by ACME.
+    pub acme: AcmeMetrics,
 }
 
 impl Metrics {
@@ -171,6 +186,7 @@ impl Metrics {
             connections: Connections::register(&r)?,
             tls: TlsMetrics::register(&r)?,
             reloads: Reloads::register(&r)?,
+            acme: AcmeMetrics::register(&r)?,
             registry: r,
         }))
     }

@@ -17,6 +17,7 @@ use edge_audit::{Metrics, Recorder};
 use edge_config::{Loaded, Policy};
 use edge_core::Diagnostic;
 use edge_tls::Terminator;
+use edge_tls::acme::{Challenges, Renewals};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::Admin;
@@ -116,7 +117,8 @@ impl Started {
     ) -> anyhow::Result<Result<Self, Vec<Diagnostic>>> {
         let policy = Arc::new(loaded.policy);
         let metrics = Metrics::new(super::VERSION)?;
-        let tls = Arc::new(Terminator::new(Arc::default())?);
+        let challenges = Arc::new(Challenges::default());
+        let tls = Arc::new(Terminator::new(challenges.clone())?);
         let assembled = assemble::assemble(policy.clone(), &metrics, None, &tls, &mut files);
         let assembled = match assembled {
             Ok(assembled) => assembled,
@@ -127,7 +129,8 @@ impl Started {
         let gateway = assembled.gateway;
         let recorder = Recorder::start(&gateway.logs(), metrics.records.clone())
             .context("the logs cannot be written")?;
-        let shared = Arc::new(Shared::new(gateway, tls, recorder, metrics.clone())?);
+        let shared = Shared::new(gateway, tls, recorder, metrics.clone(), challenges)?;
+        let shared = Arc::new(shared);
         Ok(Ok(Self {
             args,
             policy,
@@ -152,7 +155,15 @@ impl Started {
         let bound = workers
             .bind(policy.listeners())
             .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
-        let live = Arc::new(State::new(metrics.clone(), shared.clone()));
+        let mut renewals = Renewals::new(shared.tls().clone(), shared.challenges().clone());
+        let demand = renewals.demand();
+        shared.tls().on_unknown(move |name| demand.ask(name));
+        renewals.adopt(renewals.prepare(policy.tls().acme().map(|acme| &**acme))?)?;
+        let live = Arc::new(State::new(
+            metrics.clone(),
+            shared.clone(),
+            renewals.status(),
+        ));
         let mut admin = Admin::closed();
         admin.adopt(admin.prepare(&policy)?, &live)?;
         let keeper = Keeper::start();
@@ -177,6 +188,7 @@ impl Started {
             admin,
             live,
             metrics,
+            renewals,
             keeper,
             generation: 1,
             policy,
@@ -209,6 +221,7 @@ struct Running {
     admin: Admin,
     live: Arc<State>,
     metrics: Arc<Metrics>,
+    renewals: Renewals,
     /// Looks names up and checks servers.
     keeper: Keeper,
     generation: u64,
@@ -262,6 +275,9 @@ impl Running {
             .bind(policy.listeners())
             .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
         let admin = self.admin.prepare(&policy)?;
+        let certificates = self
+            .renewals
+            .prepare(policy.tls().acme().map(|acme| &**acme))?;
         let tended = assembled.gateway.tended();
         let resolver = policy.resolver();
         self.keeper.prepare(&tended, resolver).await;
@@ -270,6 +286,7 @@ impl Running {
             .configure(&assembled.gateway.logs())?;
         self.shared.tls().adopt(assembled.tls);
         self.shared.replace(assembled.gateway);
+        self.renewals.adopt(certificates)?;
         self.keeper.tend(&tended, resolver);
         self.workers.serve(policy.listeners(), bound)?;
         self.admin.adopt(admin, &self.live)?;

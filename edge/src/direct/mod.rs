@@ -25,7 +25,7 @@ use edge_core::{Head, Refusal, Version};
 use self::relay::{Progress, Relay};
 use self::reply::Reply;
 use self::server::{Server, Trouble};
-use crate::pipeline::Refused;
+use crate::pipeline::{self, Refused};
 use crate::proxy::body::{CLIENT_GONE, Source};
 use crate::proxy::record::{self, Sent};
 use crate::proxy::{Context, answer, failure, request, retry, upstream};
@@ -44,7 +44,7 @@ impl edge_conn::Direct for Direct {
         matches!(head.version(), Version::Http11 | Version::Http2)
             && matches!(head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"DELETE")
             && head.target().first() == Some(&b'/')
-            && !head.target().starts_with(b"/.well-known/acme-challenge/")
+            && !pipeline::asks_for_proof(head)
     }
 
     fn serve<'a>(

@@ -31,6 +31,12 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bo
     let gateway = ctx.shared.gateway();
     let (connection, head) = arrived(session);
     let id = begin(ctx, gateway, connection, head);
+    let proof = ctx.exchange.as_ref();
+    let proof = proof.and_then(|exchange| pipeline::proof(ctx.shared.challenges(), exchange));
+    if let Some(proof) = proof {
+        answer::proof(&mut session.downstream_session, proof).await?;
+        return Ok(true);
+    }
     let judged = match enter(ctx, session.digest().and_then(edge_conn::connection)) {
         Ok(upgrade) => {
             if upgrade == Upgrade::Bogus {
