@@ -14,8 +14,8 @@ use crate::{Readiness, Status};
 struct Gateway(Mutex<Readiness>);
 
 impl Live for Gateway {
-    fn upstreams(&self, _group: Option<&str>) -> serde_json::Value {
-        serde_json::json!({"app": [{"address": "10.0.0.1:80", "state": "up"}]})
+    fn upstreams(&self, _group: Option<&str>) -> Value {
+        json!({"app": [{"address": "10.0.0.1:80", "state": "up"}]})
     }
 
     fn readiness(&self) -> Readiness {
