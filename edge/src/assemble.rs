@@ -12,7 +12,7 @@ use std::time::Instant;
 use edge_audit::metrics::{RouteMetrics, RuleMetrics, UpstreamMetrics};
 use edge_audit::{Logs, Metrics, RuleLogs};
 use edge_config::{
-    BodyLimits, HeadBounds, HostHeader, Policy, Profile, Protocol, RouteQuery, Upstream,
+    BodyLimits, HeadBounds, HostHeader, Policy, Profile, Protocol, RetryOn, RouteQuery, Upstream,
 };
 use edge_conn::gate::HeadLimits;
 use edge_core::{Diagnostic, Exchange, Head, Mode, Refusal};
@@ -24,7 +24,8 @@ use crate::rules::{Loaded, RuleSets};
 use crate::stages::audit::Audit;
 use crate::stages::resolver::Resolver;
 use crate::stages::waf::Waf;
-use crate::upstreams::{Balance, Dial, Ejection, Group, Server, Settings};
+use crate::upstreams::Group;
+use crate::upstreams::tls::Material;
 
 /// A configuration that is ready to run.
 pub(crate) struct Assembled {
@@ -41,7 +42,7 @@ pub(crate) struct Gateway {
     policy: Arc<Policy>,
     /// By [`edge_config::Route::index`].
     routes: Vec<Arc<RouteState>>,
-    upstreams: Vec<Arc<UpstreamState>>,
+    upstreams: BTreeMap<Arc<str>, Arc<UpstreamState>>,
     unrouted: RouteMetrics,
     matches: RuleMetrics,
     rule_count: usize,
@@ -85,8 +86,6 @@ pub(crate) struct UpstreamState {
     pub(crate) host_header: HostHeader,
     /// Whether all its servers speak HTTP/1 without TLS.
     pub(crate) direct: bool,
-    /// Idle connections to one address that a worker keeps.
-    pub(crate) keepalive: usize,
     /// Counters.
     pub(crate) metrics: UpstreamMetrics,
 }
@@ -131,16 +130,21 @@ pub(crate) fn assemble(
         }
     }
     watch.append(&mut rules.files);
+    let mut upstreams = BTreeMap::new();
+    for (name, upstream) in policy.upstreams() {
+        let before = before.and_then(|before| before.upstreams.get(name));
+        match upstream_state(upstream, before, metrics, watch) {
+            Ok(state) => {
+                upstreams.insert(name.clone(), state);
+            }
+            Err(more) => mistakes.extend(more),
+        }
+    }
     let tls = terminator.prepare(policy.tls(), watch);
     let tls = tls.inspect_err(|more| mistakes.extend(more.iter().cloned()));
     let Some(mut tls) = tls.ok().filter(|_| mistakes.is_empty()) else {
         return Err(mistakes);
     };
-    let upstreams: BTreeMap<Arc<str>, Arc<UpstreamState>> = policy
-        .upstreams()
-        .iter()
-        .map(|(name, upstream)| (name.clone(), Arc::new(upstream_state(upstream, metrics))))
-        .collect();
     let routes = policy
         .routes()
         .routes()
@@ -159,7 +163,7 @@ pub(crate) fn assemble(
     warnings.append(&mut tls.warnings);
     let gateway = Gateway {
         routes,
-        upstreams: upstreams.into_values().collect(),
+        upstreams,
         unrouted: metrics.route("none"),
         matches: metrics.rules(rules.ids()),
         rule_count: rules.ids().count(),
@@ -232,29 +236,35 @@ impl Gateway {
         self.rule_sets.len() - self.rule_sets.iter().filter(kept).count()
     }
 
-    /// Idle connections to servers that one worker keeps at most.
-    pub(crate) fn keepalive(&self) -> usize {
-        self.policy
-            .upstreams()
-            .values()
-            .map(|upstream| upstream.keepalive())
-            .sum()
+    /// Every upstream group.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Arc<UpstreamState>> {
+        self.upstreams.values()
     }
 
-    /// Every upstream group, to be resolved.
-    pub(crate) fn upstreams(&self) -> &[Arc<UpstreamState>] {
-        &self.upstreams
+    /// Groups that need something done from time to time: names looked up, servers checked.
+    pub(crate) fn tended(&self) -> Vec<Arc<Group>> {
+        let groups = self.upstreams().map(|upstream| &upstream.group);
+        groups
+            .filter(|group| group.needs_keeper())
+            .cloned()
+            .collect()
+    }
+
+    /// How names of servers become addresses.
+    pub(crate) fn resolver(&self) -> &edge_config::Resolver {
+        self.policy.resolver()
     }
 
     /// Brings gauges that follow the clock up to date, before they are read.
     pub(crate) fn refresh_gauges(&self) {
         let now = Instant::now();
-        for upstream in &self.upstreams {
-            let (ejected, _) = upstream.group.census(now);
-            upstream
-                .metrics
-                .ejected
-                .set(i64::try_from(ejected).unwrap_or(i64::MAX));
+        for upstream in self.upstreams() {
+            let census = upstream.group.census(now);
+            let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+            let metrics = &upstream.metrics;
+            metrics.ejected.set(gauge(census.ejected));
+            metrics.down.set(gauge(census.down));
+            metrics.up.set(gauge(census.up));
         }
     }
 
@@ -309,44 +319,49 @@ fn profile_state(
     })
 }
 
-fn upstream_state(upstream: &Upstream, metrics: &Metrics) -> UpstreamState {
-    let timeouts = upstream.timeouts();
-    let servers = upstream.servers().iter().map(|server| Server {
-        host: server.host.clone(),
-        port: server.port,
-        tls: server.tls,
-        weight: server.weight,
-    });
-    let settings = Settings {
-        name: upstream.name().clone(),
-        servers: servers.collect(),
-        balance: match upstream.balance() {
-            edge_config::Balance::RoundRobin => Balance::RoundRobin,
-            edge_config::Balance::LeastRequests => Balance::LeastRequests,
-        },
-        ejection: upstream.ejection().map(|ejection| Ejection {
-            failures: ejection.failures,
-            time: ejection.time,
-        }),
-        attempts: u32::from(upstream.retries().attempts),
-        retry_percent: upstream.retries().budget_percent,
-        dial: Dial {
-            connect: timeouts.connect,
-            read: timeouts.read,
-            write: timeouts.write,
-            idle: timeouts.idle,
-            http2: upstream.protocol() == Protocol::H2c,
-            verify: upstream.tls().verify,
-            server_name: upstream.tls().server_name.clone(),
-        },
-    };
-    UpstreamState {
-        group: Arc::new(Group::new(settings, Instant::now())),
+/// The group of `upstream`; the one of `before` if nothing about it changed, else a new one that
+/// knows what that one knew about servers that stay.
+fn upstream_state(
+    upstream: &Arc<Upstream>,
+    before: Option<&Arc<UpstreamState>>,
+    metrics: &Metrics,
+    watch: &mut Vec<PathBuf>,
+) -> Result<Arc<UpstreamState>, Vec<Diagnostic>> {
+    let material = Material::load(upstream, watch)?;
+    if let Some(before) = before
+        && before.group.upstream() == upstream
+        && before.group.material().fingerprint == material.fingerprint
+    {
+        return Ok(before.clone());
+    }
+    let old = before.map(|before| before.group.as_ref());
+    let group = Group::new(upstream.clone(), material, old, Instant::now());
+    Ok(Arc::new(UpstreamState {
+        group: Arc::new(group),
         grpc: upstream.grpc(),
         host_header: upstream.host_header(),
-        direct: upstream.protocol() != Protocol::H2c
-            && upstream.servers().iter().all(|server| !server.tls),
-        keepalive: upstream.keepalive(),
-        metrics: metrics.upstream(upstream.name()),
-    }
+        direct: goes_direct(upstream),
+        metrics: match before {
+            Some(before) => before.metrics.clone(),
+            None => metrics.upstream(upstream.name()),
+        },
+    }))
+}
+
+/// Whether its requests may take the short way beside pingora: plain HTTP/1 servers of the network, and
+/// nothing asked for that only the engine's way does.
+fn goes_direct(upstream: &Upstream) -> bool {
+    let plain = |server: &edge_config::Server| {
+        !server.tls && matches!(server.place, edge_config::Place::Net { .. })
+    };
+    let only_unsent = |on: &RetryOn| matches!(on, RetryOn::ConnectFailure | RetryOn::RefusedStream);
+    let (limits, retries) = (upstream.limits(), upstream.retries());
+    matches!(upstream.protocol(), Protocol::Http1 | Protocol::Auto)
+        && upstream.servers().iter().all(plain)
+        && upstream.sticky().is_none()
+        && limits.requests == 0
+        && limits.connections_per_server == 0
+        && upstream.timeouts().total.is_none()
+        && retries.per_try.is_none()
+        && retries.on.iter().all(only_unsent)
 }

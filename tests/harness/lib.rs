@@ -30,6 +30,7 @@ pub mod http1;
 pub mod lint;
 pub mod places;
 pub mod record;
+pub mod relay;
 pub mod tls;
 pub mod upstream;
 pub mod wire;

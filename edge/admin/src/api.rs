@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
@@ -31,6 +31,8 @@ pub(crate) fn router(live: Arc<dyn Live>, hosts: Hosts) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/api/v1/status", get(status))
+        .route("/api/v1/upstreams", get(upstreams))
+        .route("/api/v1/upstreams/{group}", get(upstream))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         // Outermost, so that no path answers before the name was checked.
@@ -85,6 +87,19 @@ async fn metrics(State(context): State<Context>) -> Response {
 
 async fn status(State(context): State<Context>) -> Json<Status> {
     Json(context.live.status())
+}
+
+/// Every group and the state of its servers.
+async fn upstreams(State(context): State<Context>) -> Response {
+    Json(context.live.upstreams(None)).into_response()
+}
+
+/// The servers of one group.
+async fn upstream(State(context): State<Context>, Path(group): Path<String>) -> Response {
+    match context.live.upstreams(Some(&group)).get(&group) {
+        Some(servers) => Json(servers).into_response(),
+        None => error(StatusCode::NOT_FOUND, "no such upstream"),
+    }
 }
 
 async fn not_found() -> Response {

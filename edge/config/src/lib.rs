@@ -24,8 +24,9 @@ pub use client::{ForwardedHeader, TrustedProxies, client_address};
 pub use env::{Env, ProcessEnv};
 pub use load::{Loaded, load, load_text, load_watching, quick};
 pub use policy::{
-    Balance, BodyLimits, Ejection, HeadBounds, HostHeader, Origin, Places, Policy, Profile,
-    Protocol, ResponseLimits, Retries, Server, Timeouts, Tls, Tuning, Upstream, Waf,
+    AddressFamilies, Balance, BodyLimits, CheckKind, Ejection, HashBy, HeadBounds, Health,
+    HostHeader, Limits, Origin, Place, Places, Policy, Profile, Protocol, Resolver, ResponseLimits,
+    Retries, RetryOn, SameSite, Server, Sticky, Timeouts, Tls, Tuning, Upstream, Waf,
 };
 pub use routes::{AmbiguousPath, Route, RouteQuery, RouteTable};
 

@@ -25,7 +25,7 @@ use crate::listen::{Draining, Workers};
 use crate::live::State;
 use crate::reload::{self, Watch};
 use crate::shared::Shared;
-use crate::upstreams::resolve;
+use crate::upstreams::keeper::Keeper;
 
 /// Run the gateway.
 ///
@@ -155,7 +155,12 @@ impl Started {
         let live = Arc::new(State::new(metrics.clone(), shared.clone()));
         let mut admin = Admin::closed();
         admin.adopt(admin.prepare(&policy)?, &live)?;
-        resolve_names(&shared.gateway()).await;
+        let keeper = Keeper::start();
+        let gateway = shared.gateway();
+        let tended = gateway.tended();
+        keeper.prepare(&tended, gateway.resolver()).await;
+        keeper.tend(&tended, gateway.resolver());
+        drop((gateway, tended));
         workers.serve(policy.listeners(), bound)?;
         metrics.reloads.succeeded(SystemTime::now());
         live.ready();
@@ -172,6 +177,7 @@ impl Started {
             admin,
             live,
             metrics,
+            keeper,
             generation: 1,
             policy,
         };
@@ -203,6 +209,8 @@ struct Running {
     admin: Admin,
     live: Arc<State>,
     metrics: Arc<Metrics>,
+    /// Looks names up and checks servers.
+    keeper: Keeper,
     generation: u64,
     /// What runs now.
     policy: Arc<Policy>,
@@ -254,12 +262,15 @@ impl Running {
             .bind(policy.listeners())
             .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
         let admin = self.admin.prepare(&policy)?;
-        resolve_names(&assembled.gateway).await;
+        let tended = assembled.gateway.tended();
+        let resolver = policy.resolver();
+        self.keeper.prepare(&tended, resolver).await;
         self.shared
             .recorder()
             .configure(&assembled.gateway.logs())?;
         self.shared.tls().adopt(assembled.tls);
         self.shared.replace(assembled.gateway);
+        self.keeper.tend(&tended, resolver);
         self.workers.serve(policy.listeners(), bound)?;
         self.admin.adopt(admin, &self.live)?;
         self.generation += 1;
@@ -334,20 +345,6 @@ async fn cut(draining: &mut Draining, shared: &Shared) {
     }
 }
 
-/// Looks names of servers up before the first request needs them, and again while they are used.
-/// A name without an address is no reason not to start: it may get one.
-async fn resolve_names(gateway: &Gateway) {
-    for upstream in gateway.upstreams() {
-        for error in resolve::resolve(&upstream.group).await {
-            tracing::warn!(group = %upstream.group.name(), %error, "server has no address yet");
-        }
-        tokio::spawn(resolve::refresh(
-            Arc::downgrade(&upstream.group),
-            RESOLVE_AGAIN,
-        ));
-    }
-}
-
 /// Names the certificates that end soon.
 fn warn_of_ends(tls: &Terminator) {
     for end in tls.ending(SystemTime::now()).iter().take(MAX_WARNINGS) {
@@ -359,16 +356,9 @@ fn warn_of_ends(tls: &Terminator) {
 
 /// Names the keys whose new values take effect at the next start only.
 fn warn_of_restarts(old: &Policy, new: &Policy) {
-    let keepalive = |policy: &Policy| {
-        let upstreams = policy.upstreams().values();
-        upstreams
-            .map(|upstream| upstream.keepalive())
-            .sum::<usize>()
-    };
     let keys = [
         ("workers", old.workers() != new.workers()),
         ("audit.queue", old.logs().queue() != new.logs().queue()),
-        ("upstreams.*.keepalive", keepalive(old) != keepalive(new)),
     ];
     for (key, _) in keys.into_iter().filter(|(_, changed)| *changed) {
         tracing::warn!(key, "this change takes effect at the next start only");
@@ -400,8 +390,6 @@ impl Stop {
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Certificates named in the log each day.
 const MAX_WARNINGS: usize = 100;
-/// How often names of servers are looked up again.
-const RESOLVE_AGAIN: Duration = Duration::from_secs(30);
 const RECORD_PATIENCE: Duration = Duration::from_secs(5);
 /// Dropping connections takes no time, unless a worker is inside a long computation.
 const ABORT_PATIENCE: Duration = Duration::from_secs(2);

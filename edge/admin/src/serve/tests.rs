@@ -14,6 +14,10 @@ use crate::{Readiness, Status};
 struct Gateway(Mutex<Readiness>);
 
 impl Live for Gateway {
+    fn upstreams(&self, _group: Option<&str>) -> serde_json::Value {
+        serde_json::json!({"app": [{"address": "10.0.0.1:80", "state": "up"}]})
+    }
+
     fn readiness(&self) -> Readiness {
         self.0.lock().unwrap().clone()
     }

@@ -29,7 +29,8 @@ pub use places::Places;
 pub(crate) use profiles::Origins;
 pub use profiles::{BodyLimits, HeadBounds, Origin, Profile, ResponseLimits, Tuning, Waf};
 pub use upstreams::{
-    Balance, Ejection, HostHeader, Protocol, Retries, Server, Timeouts, Tls, Upstream,
+    AddressFamilies, Balance, CheckKind, Ejection, HashBy, Health, HostHeader, Limits, Place,
+    Protocol, Resolver, Retries, RetryOn, SameSite, Server, Sticky, Timeouts, Tls, Upstream,
 };
 
 /// The checked configuration.
@@ -43,6 +44,7 @@ pub struct Policy {
     trusted_proxies: TrustedProxies,
     workers: Option<NonZeroUsize>,
     drain: Duration,
+    resolver: Resolver,
     upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
     profiles: BTreeMap<Arc<str>, Arc<Profile>>,
     routes: Arc<RouteTable>,
@@ -95,6 +97,12 @@ impl Policy {
     #[must_use]
     pub const fn drain(&self) -> Duration {
         self.drain
+    }
+
+    /// How names of servers become addresses.
+    #[must_use]
+    pub const fn resolver(&self) -> &Resolver {
+        &self.resolver
     }
 
     /// All upstream groups, by name.
@@ -189,6 +197,7 @@ pub(crate) fn build(
             None
         }
     };
+    let resolver = upstreams::resolver(&spec.resolver, complaints);
     let upstreams = upstreams::build(spec.upstreams, complaints);
     let profiles = profiles::build(spec.profiles, &mut origins, complaints);
     let named = routes::Named {
@@ -208,6 +217,7 @@ pub(crate) fn build(
         trusted_proxies,
         workers: listeners::workers(spec.workers),
         drain: spec.drain.0,
+        resolver,
         upstreams,
         profiles,
         routes: Arc::new(routes),
