@@ -145,7 +145,7 @@ fn the_environment_is_expanded_and_its_values_are_never_shown() {
     let policy = load_text("p.yaml", &text, &good).unwrap().policy;
     assert_eq!(policy.workers().map(std::num::NonZero::get), Some(3));
     assert_eq!(policy.drain().as_secs(), 10);
-    assert_eq!(policy.upstreams()["app"].servers()[0].port, 81);
+    assert_eq!(port(&policy), 81);
 
     let secret = |_: &str| Some("hunter2 hunter2".to_owned());
     let found = load_text("p.yaml", &text, &secret).unwrap_err();
@@ -310,7 +310,7 @@ fn directives_know_the_line_they_stand_on() {
 #[test]
 fn quick_needs_no_file() {
     let loaded = quick("http://127.0.0.1:3000", "127.0.0.1:0", "off").unwrap();
-    assert_eq!(loaded.policy.upstreams()["app"].servers()[0].port, 3000);
+    assert_eq!(port(&loaded.policy), 3000);
     let found = quick("127.0.0.1:3000", "here", "off").unwrap_err();
     assert_eq!(found.len(), 2, "{found:#?}");
 }
@@ -364,5 +364,13 @@ fn no_damage_to_a_file_makes_the_loader_panic() {
         for mistake in load_text("p.yaml", &text, &env).err().into_iter().flatten() {
             assert!(!mistake.to_string().is_empty());
         }
+    }
+}
+
+/// The port of the only server of `app`.
+fn port(policy: &Policy) -> u16 {
+    match &policy.upstreams()["app"].servers()[0].place {
+        Place::Net { port, .. } => *port,
+        Place::Socket(path) => panic!("{}", path.display()),
     }
 }
