@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::policy::{Place, Policy};
 
 const MINIMAL: &str = "\
 listeners: [{address: '127.0.0.1:8080'}]
