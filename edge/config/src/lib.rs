@@ -15,8 +15,10 @@ mod load;
 mod merge;
 mod policy;
 mod routes;
+mod shards;
 mod source;
 mod spec;
+mod store;
 mod suggest;
 mod tree;
 
@@ -28,6 +30,9 @@ pub use policy::{
     ResponseLimits, Retries, Server, Timeouts, Tls, Tuning, Upstream, Waf,
 };
 pub use routes::{AmbiguousPath, Route, RouteQuery, RouteTable};
+pub use shards::Shards;
+pub use store::{Change, Delta, Refreshed, Store};
+pub use tree::digest::Checksum;
 
 /// The JSON schema (draft 2020-12) of the main file.
 #[must_use]

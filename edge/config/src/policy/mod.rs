@@ -6,13 +6,14 @@
 
 mod listeners;
 mod places;
-mod profiles;
-mod routes;
-mod upstreams;
+pub(crate) mod profiles;
+pub(crate) mod routes;
+pub(crate) mod upstreams;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,19 +21,22 @@ use edge_audit::spec::Logs;
 use edge_conn::spec::Listener;
 
 use crate::client::TrustedProxies;
-use crate::routes::RouteTable;
+use crate::routes::{FileOrder, RouteTable};
+use crate::shards::Shards;
 use crate::spec::Spec;
 use crate::tree::Path;
+use crate::tree::digest::Checksum;
 
 pub use places::Places;
 pub(crate) use profiles::Origins;
 pub use profiles::{BodyLimits, Origin, Profile, ResponseLimits, Tuning, Waf};
+use routes::Shadows;
 pub use upstreams::{
     Balance, Ejection, HostHeader, Protocol, Retries, Server, Timeouts, Tls, Upstream,
 };
 
 /// The checked configuration.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Policy {
     listeners: Vec<Listener>,
     admin: Option<SocketAddr>,
@@ -41,9 +45,10 @@ pub struct Policy {
     trusted_proxies: TrustedProxies,
     workers: Option<NonZeroUsize>,
     drain: Duration,
-    upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
+    upstreams: Shards<Arc<str>, Arc<Upstream>>,
     profiles: BTreeMap<Arc<str>, Arc<Profile>>,
     routes: Arc<RouteTable>,
+    checksum: Checksum,
 }
 
 impl Policy {
@@ -91,7 +96,7 @@ impl Policy {
 
     /// All upstream groups, by name.
     #[must_use]
-    pub const fn upstreams(&self) -> &BTreeMap<Arc<str>, Arc<Upstream>> {
+    pub const fn upstreams(&self) -> &Shards<Arc<str>, Arc<Upstream>> {
         &self.upstreams
     }
 
@@ -105,6 +110,23 @@ impl Policy {
     #[must_use]
     pub const fn routes(&self) -> &Arc<RouteTable> {
         &self.routes
+    }
+
+    /// What all files say, as a number; values of the environment and rule files are not part of it.
+    #[must_use]
+    pub const fn checksum(&self) -> Checksum {
+        self.checksum
+    }
+
+    /// This configuration with these sites instead of its own.
+    pub(crate) fn with_sites(&self, sites: &Sites) -> Self {
+        Self {
+            upstreams: sites.upstreams.clone(),
+            profiles: sites.profiles.clone(),
+            routes: Arc::new(sites.routes.clone()),
+            checksum: sites.checksum,
+            ..self.clone()
+        }
     }
 }
 
@@ -148,7 +170,7 @@ impl Complaints {
         &mut self.0[last]
     }
 
-    fn has_errors(&self) -> bool {
+    pub(crate) fn has_errors(&self) -> bool {
         self.0.iter().any(|complaint| !complaint.warning)
     }
 }
@@ -160,12 +182,65 @@ impl Complaint {
     }
 }
 
+/// What may stand in any file: where requests go, and what they have to pass.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sites {
+    pub(crate) upstreams: Shards<Arc<str>, Arc<Upstream>>,
+    pub(crate) profiles: BTreeMap<Arc<str>, Arc<Profile>>,
+    pub(crate) routes: RouteTable,
+    pub(crate) checksum: Checksum,
+}
+
 /// Checks everything and resolves names; `None` if `complaints` holds an error.
 pub(crate) fn build(
-    spec: Spec,
+    mut spec: Spec,
     mut origins: Origins,
+    checksum: Checksum,
     complaints: &mut Complaints,
 ) -> Option<Policy> {
+    let upstreams = std::mem::take(&mut spec.upstreams);
+    let mut profiles = std::mem::take(&mut spec.profiles);
+    profiles.entry(profiles::DEFAULT.to_owned()).or_default();
+    let routes = std::mem::take(&mut spec.routes);
+    let frame = frame(spec, complaints);
+    let upstreams = upstreams::build(upstreams, complaints)
+        .into_iter()
+        .collect();
+    let profiles = profiles::build(profiles, &mut origins, complaints);
+    let mut sites = Sites {
+        upstreams,
+        profiles,
+        routes: RouteTable::default(),
+        checksum,
+    };
+    let mut names = HashMap::new();
+    let mut shadows = Shadows::default();
+    let file = FileOrder {
+        pattern: 0,
+        path: FilePath::new("").into(),
+    };
+    let built = routes::build(
+        &routes,
+        &sites,
+        &file,
+        &mut origins,
+        &mut shadows,
+        complaints,
+    );
+    routes::check_names(&routes, &mut names, complaints);
+    routes::warn_of_unused(&routes, &sites.upstreams, complaints);
+    if routes.is_empty() {
+        routes::complain_of_none(complaints);
+    }
+    sites.routes.replace(&[], &built);
+    if complaints.has_errors() {
+        return None;
+    }
+    Some(frame?.with_sites(&sites))
+}
+
+/// Everything but the sites.
+pub(crate) fn frame(spec: Spec, complaints: &mut Complaints) -> Option<Policy> {
     let root = Path::default();
     let admin = listeners::admin(&spec, complaints);
     let admin_hosts = listeners::admin_hosts(&spec, complaints);
@@ -180,16 +255,6 @@ pub(crate) fn build(
             None
         }
     };
-    let upstreams = upstreams::build(spec.upstreams, complaints);
-    let profiles = profiles::build(spec.profiles, &mut origins, complaints);
-    let named = routes::Named {
-        upstreams: &upstreams,
-        profiles: &profiles,
-    };
-    let routes = routes::build(&spec.routes, &named, &mut origins, complaints);
-    if complaints.has_errors() {
-        return None;
-    }
     Some(Policy {
         listeners,
         admin,
@@ -198,8 +263,9 @@ pub(crate) fn build(
         trusted_proxies,
         workers: listeners::workers(spec.workers),
         drain: spec.drain.0,
-        upstreams,
-        profiles,
-        routes: Arc::new(routes),
+        upstreams: Shards::default(),
+        profiles: BTreeMap::new(),
+        routes: Arc::default(),
+        checksum: Checksum::default(),
     })
 }

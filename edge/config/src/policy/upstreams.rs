@@ -153,7 +153,7 @@ impl Upstream {
     }
 }
 
-pub(super) fn build(
+pub(crate) fn build(
     specs: BTreeMap<String, UpstreamSpec>,
     complaints: &mut Complaints,
 ) -> BTreeMap<Arc<str>, Arc<Upstream>> {

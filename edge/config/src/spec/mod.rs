@@ -75,10 +75,6 @@ pub(crate) struct Spec {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Palisade configuration, file in conf.d")]
-#[expect(
-    dead_code,
-    reason = "only its schema is used: files are merged as trees"
-)]
 pub(crate) struct FragmentSpec {
     /// Groups of servers by name; routes refer to them.
     #[serde(default)]
