@@ -9,13 +9,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use edge_audit::metrics::{RouteMetrics, RuleMetrics, UpstreamMetrics};
+use edge_audit::metrics::{HostFigures, RouteMetrics, RuleMetrics, UpstreamMetrics};
 use edge_audit::{Logs, Metrics, RuleLogs};
-use edge_config::{BodyLimits, HostHeader, Policy, Profile, Protocol, RouteQuery, Upstream};
+use edge_config::{
+    BodyLimits, Checksum, Delta, HostHeader, Policy, Profile, Protocol, Route, RouteQuery, Shards,
+    Upstream,
+};
 use edge_conn::gate::HeadLimits;
 use edge_core::{Diagnostic, Exchange, Head, Mode, Refusal};
 use waf_rules::Kept;
 
+use crate::hosts::Hosts;
 use crate::proxy::hold::HoldLimits;
 use crate::rules::{Loaded, RuleSets};
 use crate::stages::audit::Audit;
@@ -29,22 +33,30 @@ pub(crate) struct Assembled {
     pub(crate) gateway: Gateway,
     /// Doubts about rules.
     pub(crate) warnings: Vec<Diagnostic>,
+    /// Upstream groups that the configuration before did not have.
+    pub(crate) fresh: Vec<Arc<UpstreamState>>,
 }
 
-/// The running configuration.
+/// The running configuration. A copy shares everything with it.
+#[derive(Clone)]
 pub(crate) struct Gateway {
     policy: Arc<Policy>,
-    /// By [`edge_config::Route::index`].
-    routes: Vec<Arc<RouteState>>,
-    upstreams: Vec<Arc<UpstreamState>>,
-    unrouted: RouteMetrics,
-    matches: RuleMetrics,
+    /// By [`edge_config::Route::id`].
+    routes: Shards<u64, Arc<RouteState>>,
+    upstreams: Shards<Arc<str>, Arc<UpstreamState>>,
+    profiles: BTreeMap<Arc<str>, Arc<ProfileState>>,
+    unrouted: Arc<RouteMetrics>,
+    unknown_host: Arc<HostFigures>,
+    matches: Arc<RuleMetrics>,
     rule_count: usize,
     /// How audit entries are rendered.
-    audit: Audit,
+    audit: Arc<Audit>,
     rule_logs: RuleLogs,
     rule_sets: Vec<Arc<Loaded>>,
     kept: Arc<Kept>,
+    /// What all files say, rule files included.
+    checksum: Checksum,
+    rules_checksum: Checksum,
 }
 
 /// A route with everything its requests need.
@@ -56,6 +68,7 @@ pub(crate) struct RouteState {
     /// Where they go.
     pub(crate) upstream: Arc<UpstreamState>,
     metrics: RouteMetrics,
+    hosts: Hosts,
 }
 
 /// A protection profile with its rules loaded.
@@ -70,6 +83,8 @@ pub(crate) struct ProfileState {
 
 /// An upstream group and how it is spoken to.
 pub(crate) struct UpstreamState {
+    /// What it was built from.
+    config: Arc<Upstream>,
     /// Chooses servers.
     pub(crate) group: Arc<Group>,
     /// Whether gRPC calls pass as streams.
@@ -112,7 +127,7 @@ pub(crate) fn assemble(
             .waf()
             .map(|waf| profile_state(route.profile(), waf, &mut rules));
         match state.transpose() {
-            Ok(state) => own.extend(state.map(|state| (route.index(), Arc::new(state)))),
+            Ok(state) => own.extend(state.map(|state| (route.id(), Arc::new(state)))),
             // What the profile did wrong was said there.
             Err(more) => mistakes.extend(more.into_iter().filter(|new| !said.contains(new))),
         }
@@ -121,39 +136,94 @@ pub(crate) fn assemble(
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
-    let upstreams: BTreeMap<Arc<str>, Arc<UpstreamState>> = policy
-        .upstreams()
-        .iter()
-        .map(|(name, upstream)| (name.clone(), Arc::new(upstream_state(upstream, metrics))))
-        .collect();
-    let routes = policy
-        .routes()
-        .routes()
-        .filter_map(|route| {
-            let profile = own.get(&route.index());
-            let profile = profile.or_else(|| profiles.get(route.profile().name()))?;
-            Some(Arc::new(RouteState {
-                name: route.name().clone(),
-                profile: profile.clone(),
-                upstream: upstreams.get(route.upstream().name())?.clone(),
-                metrics: metrics.route(route.name()),
-            }))
-        })
-        .collect();
+    let mut fresh = Vec::new();
+    let upstreams = policy.upstreams().values().map(|config| {
+        let known = before.and_then(|before| before.upstreams.get(config.name()));
+        let state = known.filter(|state| Arc::ptr_eq(&state.config, config));
+        let state = state.cloned().unwrap_or_else(|| {
+            let state = Arc::new(upstream_state(config, metrics));
+            fresh.push(state.clone());
+            state
+        });
+        (config.name().clone(), state)
+    });
+    let upstreams: Shards<Arc<str>, Arc<UpstreamState>> = upstreams.collect();
+    metrics.hosts.prune();
+    let routes = policy.routes().in_order();
+    let routes = routes.into_iter().filter_map(|route| {
+        let profile = own.get(&route.id());
+        let profile = profile.or_else(|| profiles.get(route.profile().name()))?;
+        let upstream = upstreams.get(route.upstream().name())?;
+        let state = route_state(&policy, route, profile, upstream, metrics);
+        Some((route.id(), Arc::new(state)))
+    });
+    let routes = routes.collect();
     let warnings = std::mem::take(&mut rules.warnings);
+    let rules_checksum = rules.checksum();
     let gateway = Gateway {
         routes,
-        upstreams: upstreams.into_values().collect(),
-        unrouted: metrics.route("none"),
-        matches: metrics.rules(rules.ids()),
+        upstreams,
+        profiles,
+        unrouted: Arc::new(metrics.route(&"none".into())),
+        unknown_host: metrics.hosts.other().clone(),
+        matches: Arc::new(metrics.rules(rules.ids())),
         rule_count: rules.ids().count(),
-        audit: Audit::new(policy.logs()),
+        audit: Arc::new(Audit::new(policy.logs())),
         rule_logs: rules.logs(),
         kept: rules.kept.clone(),
         rule_sets: rules.into_sets(),
+        checksum: policy.checksum().and(rules_checksum),
+        rules_checksum,
         policy,
     };
-    Ok(Assembled { gateway, warnings })
+    Ok(Assembled {
+        gateway,
+        warnings,
+        fresh,
+    })
+}
+
+/// Builds what runs from `policy`, which differs from what `before` runs in `delta` only: everything
+/// else is shared. `None` if it takes more than that.
+pub(crate) fn adapt(
+    policy: Arc<Policy>,
+    delta: &Delta,
+    metrics: &Metrics,
+    before: &Gateway,
+) -> Option<Assembled> {
+    // Firewalls of routes lay settings over rules that may have changed on disk meanwhile.
+    if delta.routes_new.iter().any(|route| route.waf().is_some()) {
+        return None;
+    }
+    let mut gateway = before.clone();
+    let mut fresh = Vec::new();
+    for name in &delta.upstreams_gone {
+        gateway.upstreams.remove(name);
+    }
+    for config in &delta.upstreams_new {
+        let state = Arc::new(upstream_state(config, metrics));
+        fresh.push(state.clone());
+        gateway.upstreams.insert(config.name().clone(), state);
+    }
+    for route in &delta.routes_gone {
+        gateway.routes.remove(&route.id());
+    }
+    if gateway.routes.len() < before.routes.len() {
+        metrics.hosts.prune();
+    }
+    for route in &delta.routes_new {
+        let profile = gateway.profiles.get(route.profile().name())?;
+        let upstream = gateway.upstreams.get(route.upstream().name())?;
+        let state = route_state(&policy, route, profile, upstream, metrics);
+        gateway.routes.insert(route.id(), Arc::new(state));
+    }
+    gateway.checksum = policy.checksum().and(gateway.rules_checksum);
+    gateway.policy = policy;
+    Some(Assembled {
+        gateway,
+        warnings: Vec::new(),
+        fresh,
+    })
 }
 
 impl Gateway {
@@ -164,7 +234,7 @@ impl Gateway {
     pub(crate) fn route(&self, head: &Head) -> Result<Option<Arc<RouteState>>, Refusal> {
         let found = self.policy.routes().find(&RouteQuery::new(head));
         let found = found.map_err(|_| Refusal::new(400, "path could be read in two ways"))?;
-        Ok(found.and_then(|route| self.routes.get(route.index()).cloned()))
+        Ok(found.and_then(|route| self.routes.get(&route.id()).cloned()))
     }
 
     /// The client behind `peer`, after trusted proxies.
@@ -216,15 +286,15 @@ impl Gateway {
             .sum()
     }
 
-    /// Every upstream group, to be resolved.
-    pub(crate) fn upstreams(&self) -> &[Arc<UpstreamState>] {
-        &self.upstreams
+    /// What all files say, those of rules included, as a number.
+    pub(crate) const fn checksum(&self) -> Checksum {
+        self.checksum
     }
 
     /// Brings gauges that follow the clock up to date, before they are read.
     pub(crate) fn refresh_gauges(&self) {
         let now = Instant::now();
-        for upstream in &self.upstreams {
+        for upstream in self.upstreams.values() {
             let (ejected, _) = upstream.group.census(now);
             upstream
                 .metrics
@@ -240,15 +310,18 @@ impl Gateway {
     }
 
     /// How audit entries are rendered.
-    pub(crate) const fn audit(&self) -> &Audit {
+    pub(crate) fn audit(&self) -> &Audit {
         &self.audit
     }
 
     /// Counts a finished exchange.
     pub(crate) fn observe(&self, exchange: &Exchange, route: Option<&RouteState>) {
-        route
-            .map_or(&self.unrouted, |route| &route.metrics)
-            .observe(exchange);
+        let (metrics, host) = match route {
+            Some(route) => (&route.metrics, route.hosts.of(exchange)),
+            None => (&*self.unrouted, &*self.unknown_host),
+        };
+        metrics.observe(exchange);
+        host.observe(exchange);
         if !exchange.findings.is_empty() {
             self.matches.observe(&exchange.findings);
         }
@@ -283,7 +356,23 @@ fn profile_state(
     })
 }
 
-fn upstream_state(upstream: &Upstream, metrics: &Metrics) -> UpstreamState {
+fn route_state(
+    policy: &Policy,
+    route: &Route,
+    profile: &Arc<ProfileState>,
+    upstream: &Arc<UpstreamState>,
+    metrics: &Metrics,
+) -> RouteState {
+    RouteState {
+        name: route.name().clone(),
+        profile: profile.clone(),
+        upstream: upstream.clone(),
+        metrics: metrics.route(route.name()),
+        hosts: Hosts::new(route, metrics, policy.metrics_hosts()),
+    }
+}
+
+fn upstream_state(upstream: &Arc<Upstream>, metrics: &Metrics) -> UpstreamState {
     let timeouts = upstream.timeouts();
     let servers = upstream.servers().iter().map(|server| Server {
         host: server.host.clone(),
@@ -315,6 +404,7 @@ fn upstream_state(upstream: &Upstream, metrics: &Metrics) -> UpstreamState {
         },
     };
     UpstreamState {
+        config: upstream.clone(),
         group: Arc::new(Group::new(settings, Instant::now())),
         grpc: upstream.grpc(),
         host_header: upstream.host_header(),

@@ -23,6 +23,8 @@ pub(crate) struct Workers {
     shared: Arc<Shared>,
     threads: Vec<Worker>,
     open: BTreeMap<SocketAddr, Open>,
+    /// Taken over from another process and not used yet.
+    inherited: Vec<TcpListener>,
     abort: watch::Sender<bool>,
     /// Ends when every worker has: each holds a sender that is never used.
     ended: mpsc::Receiver<Infallible>,
@@ -68,21 +70,38 @@ impl Workers {
             shared: shared.clone(),
             threads,
             open: BTreeMap::new(),
+            inherited: Vec::new(),
             abort,
             ended,
         })
+    }
+
+    /// Sockets of another process, to be used instead of new ones where the address is the same.
+    pub(crate) fn inherit(&mut self, sockets: Vec<TcpListener>) {
+        self.inherited = sockets;
     }
 
     /// Binds what is new in `listeners`; nothing that is served changes yet.
     ///
     /// # Errors
     /// The address that cannot be bound, and why.
-    pub(crate) fn bind(&self, listeners: &[Listener]) -> Result<Bound, (SocketAddr, io::Error)> {
+    pub(crate) fn bind(
+        &mut self,
+        listeners: &[Listener],
+    ) -> Result<Bound, (SocketAddr, io::Error)> {
         let mut sockets = BTreeMap::new();
         for listener in listeners {
             let address = listener.address();
             if !self.open.contains_key(&address) {
-                let bound = bind(address, self.threads.len()).map_err(|error| (address, error))?;
+                let ours = |socket: &mut TcpListener| {
+                    socket.local_addr().is_ok_and(|local| local == address)
+                };
+                let taken: Vec<TcpListener> = self.inherited.extract_if(.., ours).collect();
+                let bound = match taken.is_empty() {
+                    true => bind(address, self.threads.len()),
+                    false => complete(taken, address, self.threads.len()),
+                };
+                let bound = bound.map_err(|error| (address, error))?;
                 sockets.insert(address, bound);
             }
         }
@@ -139,6 +158,15 @@ impl Workers {
             .collect()
     }
 
+    /// Every socket that is served, for another process.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub(crate) fn sockets(&self) -> io::Result<Vec<TcpListener>> {
+        let sockets = self.open.values().flat_map(|open| &open.sockets);
+        sockets.map(TcpListener::try_clone).collect()
+    }
+
     /// Stops accepting; requests in flight go on.
     pub(crate) fn drain(self) -> Draining {
         for open in self.open.values() {
@@ -155,7 +183,8 @@ impl Workers {
         let (stop, stopped) = watch::channel(false);
         let observer: Arc<dyn Observer> = self.shared.clone();
         let listening = Arc::new(ListenerShared::new(listener.clone(), observer));
-        for (worker, socket) in self.threads.iter().zip(&sockets) {
+        // All of them: connections wait at each, and there may be more than workers.
+        for (worker, socket) in self.threads.iter().cycle().zip(&sockets) {
             let order = Order {
                 socket: socket.try_clone()?,
                 listener: listening.clone(),
@@ -269,6 +298,24 @@ fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
     (0..workers.max(1))
         .map(|_| edge_conn::bind(address))
         .collect()
+}
+
+/// Makes sockets that were taken over enough for all workers.
+fn complete(
+    mut sockets: Vec<TcpListener>,
+    address: SocketAddr,
+    workers: usize,
+) -> io::Result<Vec<TcpListener>> {
+    for socket in &sockets {
+        socket.set_nonblocking(true)?;
+    }
+    while sockets.len() < workers.max(1) {
+        // A socket that does not share its port (of a service manager) is shared itself.
+        let more = edge_conn::bind(address);
+        let more = more.or_else(|error| sockets.first().map_or(Err(error), TcpListener::try_clone));
+        sockets.push(more?);
+    }
+    Ok(sockets)
 }
 
 fn clone_all(sockets: &[TcpListener]) -> io::Result<Vec<TcpListener>> {

@@ -43,6 +43,58 @@ pub(crate) fn read(path: &FilePath) -> Result<String, String> {
     })
 }
 
+/// A file of `conf.d` as it would be: with this text, or gone.
+#[derive(Debug, Clone)]
+pub struct Overlay {
+    /// Where it would stand.
+    pub path: PathBuf,
+    /// What it would say; `None`: there would be no such file.
+    pub text: Option<String>,
+}
+
+/// The text of the file at `path`, as it is or would be.
+pub(crate) fn read_over(path: &FilePath, overlay: Option<&Overlay>) -> Result<String, String> {
+    match overlay.filter(|overlay| overlay.path == path) {
+        Some(Overlay {
+            text: Some(text), ..
+        }) => Ok(text.clone()),
+        Some(_) => Err(format!("{} would be gone", path.display())),
+        None => read(path),
+    }
+}
+
+/// Puts the file that would be there among those that are, or takes it out.
+pub(crate) fn lay_over(
+    found: &mut Vec<Included>,
+    overlay: Option<&Overlay>,
+    patterns: &[(Pattern, Place, bool)],
+) {
+    let Some(Overlay { path, text }) = overlay else {
+        return;
+    };
+    if text.is_none() {
+        found.retain(|file| file.path != *path);
+        return;
+    }
+    if found.iter().any(|file| file.path == *path) {
+        return;
+    }
+    let name = path.file_name().and_then(|name| name.to_str());
+    let means = |pattern: &Pattern| {
+        path.parent() == Some(&*pattern.folder) && name.is_some_and(|name| pattern.means(name))
+    };
+    let mut meaning = patterns.iter().enumerate();
+    if let Some((number, (_, place, _))) = meaning.find(|(_, (pattern, ..))| means(pattern)) {
+        found.push(Included {
+            path: path.clone(),
+            place: *place,
+            pattern: number,
+            plain: true,
+        });
+        found.sort_by(|a, b| (a.pattern, &a.path).cmp(&(b.pattern, &b.path)));
+    }
+}
+
 /// A file the main file includes.
 pub(crate) struct Included {
     pub(crate) path: PathBuf,

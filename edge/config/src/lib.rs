@@ -24,12 +24,13 @@ mod tree;
 
 pub use client::{ForwardedHeader, TrustedProxies, client_address};
 pub use env::{Env, ProcessEnv};
+pub use files::Overlay;
 pub use load::{Loaded, load, load_text, load_watching, quick};
 pub use policy::{
     Balance, BodyLimits, Ejection, HostHeader, Origin, Places, Policy, Profile, Protocol,
     ResponseLimits, Retries, Server, Timeouts, Tls, Tuning, Upstream, Waf,
 };
-pub use routes::{AmbiguousPath, Route, RouteQuery, RouteTable};
+pub use routes::{AmbiguousPath, Route, RouteQuery, RouteTable, host_names};
 pub use shards::Shards;
 pub use store::{Change, Delta, Refreshed, Store};
 pub use tree::digest::Checksum;

@@ -13,7 +13,7 @@ use edge_core::{Diagnostic, Level, Position};
 
 use crate::check::{Mistake, Schema};
 use crate::env::Env;
-use crate::files;
+use crate::files::{self, Overlay};
 use crate::merge;
 use crate::policy::{self, Complaints, Origin, Origins, Places, Policy};
 use crate::source::{Lines, Place, Problem, Source, Sources};
@@ -51,7 +51,18 @@ pub fn load_watching(
     env: &dyn Env,
     watch: &mut Vec<PathBuf>,
 ) -> Result<Loaded, Vec<Diagnostic>> {
+    load_over(path, env, watch, None)
+}
+
+/// As [`load_watching`], with one file as it would be.
+pub(crate) fn load_over(
+    path: &FilePath,
+    env: &dyn Env,
+    watch: &mut Vec<PathBuf>,
+    overlay: Option<&Overlay>,
+) -> Result<Loaded, Vec<Diagnostic>> {
     let mut loader = Loader::new(env);
+    loader.overlay = overlay.cloned();
     let loaded = loader.load(path);
     watch.push(path.to_owned());
     watch.append(&mut loader.watch);
@@ -124,6 +135,8 @@ pub(crate) struct Loader<'a> {
     sources: Sources,
     pub(crate) errors: Vec<Problem>,
     warnings: Vec<Problem>,
+    /// A file as it would be.
+    overlay: Option<Overlay>,
     /// What the files say.
     checksum: Checksum,
     /// Nodes that lost a part or were reported already; what goes wrong there is a consequence.
@@ -138,6 +151,7 @@ impl<'a> Loader<'a> {
     pub(crate) fn new(env: &'a dyn Env) -> Self {
         Self {
             env,
+            overlay: None,
             checksum: Checksum::default(),
             sources: Sources::default(),
             errors: Vec::new(),
@@ -167,9 +181,15 @@ impl<'a> Loader<'a> {
         let tree = self.tree(path, text, &schemas.main);
         let policy = tree.and_then(|Tree { mut root, digest }| {
             self.checksum = self.checksum.with(&digest);
-            let includes = files::included(path, &root, &mut self.errors, &mut self.watch);
+            let mut includes = files::included(path, &root, &mut self.errors, &mut self.watch);
+            let overlay = self.overlay.take();
+            files::lay_over(
+                &mut includes,
+                overlay.as_ref(),
+                &files::patterns(path, &root),
+            );
             for file in includes {
-                match files::read(&file.path) {
+                match files::read_over(&file.path, overlay.as_ref()) {
                     Ok(text) => self.include(&mut root, &file.path, text, &schemas.fragment),
                     Err(message) => self.errors.push(Problem::new(file.place, message)),
                 }

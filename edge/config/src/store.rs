@@ -5,7 +5,7 @@
 //! something that did; everything else is shared with the configuration before, object by object.
 //!
 //! This way never reports a mistake. Whatever it is not sure of (a mistake, a name that stands twice, a
-//! file that moved meanwhile) is left to [`load_watching`], which reads everything and tells all of it
+//! file that moved meanwhile) is left to [`load`](crate::load), which reads everything and tells all of it
 //! with its place. So a mistake is always reported in the same words, and what both accept is the same.
 
 mod part;
@@ -18,8 +18,8 @@ use std::sync::Arc;
 use edge_core::Diagnostic;
 
 use crate::env::Env;
-use crate::files::{self, Pattern};
-use crate::load::{Schemas, load_watching};
+use crate::files::{self, Overlay, Pattern};
+use crate::load::{Schemas, load_over};
 use crate::policy::routes::Shadows;
 use crate::policy::{Complaints, Policy, Profile, Sites, Upstream, profiles, routes};
 use crate::routes::{FileOrder, Route};
@@ -42,7 +42,7 @@ pub struct Refreshed {
     pub policy: Arc<Policy>,
     /// How it differs from the one before; `None`: in anything.
     pub delta: Option<Delta>,
-    /// There is something to warn of, which [`load_watching`] tells.
+    /// There is something to warn of, which [`load`](crate::load) tells.
     pub doubtful: bool,
     state: Option<Box<State>>,
 }
@@ -58,6 +58,17 @@ pub struct Delta {
     pub upstreams_gone: Vec<Arc<str>>,
     /// Upstream groups that are new or have another meaning.
     pub upstreams_new: Vec<Arc<Upstream>>,
+}
+
+impl Delta {
+    /// Whether nothing differs.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.routes_gone.is_empty()
+            && self.routes_new.is_empty()
+            && self.upstreams_gone.is_empty()
+            && self.upstreams_new.is_empty()
+    }
 }
 
 impl Refreshed {
@@ -121,18 +132,43 @@ impl Store {
         env: &dyn Env,
         watch: &mut Vec<PathBuf>,
     ) -> Result<Refreshed, Vec<Diagnostic>> {
+        self.refresh_over(change, None, env, watch)
+    }
+
+    /// As [`Store::refresh`], as if one file were different. The file has to be written before the
+    /// result is kept.
+    ///
+    /// # Errors
+    /// Every mistake, in the order of the files.
+    pub fn refresh_over(
+        &self,
+        change: &Change,
+        overlay: Option<&Overlay>,
+        env: &dyn Env,
+        watch: &mut Vec<PathBuf>,
+    ) -> Result<Refreshed, Vec<Diagnostic>> {
         let mut files = Vec::new();
-        if let Ok(refreshed) = self.quick(change, env, &mut files) {
+        if let Ok(refreshed) = self.quick(change, overlay, env, &mut files) {
             watch.append(&mut files);
             return Ok(refreshed);
         }
-        let loaded = load_watching(&self.main, env, watch)?;
+        let loaded = load_over(&self.main, env, watch, overlay)?;
         Ok(Refreshed {
             policy: Arc::new(loaded.policy),
             delta: None,
             doubtful: !loaded.warnings.is_empty(),
             state: None,
         })
+    }
+
+    /// Where a file of `conf.d` called `name` stands: as the configuration names it, and as the system
+    /// does. `None` if none of that name would be included.
+    #[must_use]
+    pub fn place(&self, name: &str) -> Option<(PathBuf, PathBuf)> {
+        let patterns = &self.state.as_deref()?.patterns;
+        let mut meaning = patterns.iter().filter(|(_, pattern)| pattern.means(name));
+        let (real, pattern) = meaning.next()?;
+        Some((pattern.folder.join(name), real.join(name)))
     }
 
     /// The configuration runs: the next one is told apart from it.
@@ -143,14 +179,15 @@ impl Store {
     fn quick(
         &self,
         change: &Change,
+        overlay: Option<&Overlay>,
         env: &dyn Env,
         watch: &mut Vec<PathBuf>,
     ) -> Result<Refreshed, Unsure> {
         let before = self.state.as_deref();
         if let (Some(before), Change::Files(files)) = (before, change)
-            && let Some(plan) = before.plan(files)
+            && let Some(plan) = before.plan(files, overlay)
         {
-            return self.apply(before.clone(), plan, None, env);
+            return self.apply(before.clone(), plan, None, overlay, env);
         }
         watch.push(self.main.clone());
         let stamp = Stamp::of(&self.main)?;
@@ -163,12 +200,13 @@ impl Store {
                 (Arc::new(main), Some(draft))
             }
         };
-        let (plan, patterns) = self.sweep(before, &main, watch)?;
+        let (plan, patterns) = self.sweep(before, &main, overlay, watch)?;
         let state = State {
             patterns,
             ..before.map_or_else(|| State::new(&main), |before| Ok(before.clone()))?
         };
-        let mut refreshed = self.apply(state, plan, draft.map(|draft| (main, draft)), env)?;
+        let mut refreshed =
+            self.apply(state, plan, draft.map(|draft| (main, draft)), overlay, env)?;
         // Rule files may have changed.
         refreshed.delta = None;
         refreshed.doubtful |= refreshed.has_unused();
@@ -180,14 +218,16 @@ impl Store {
         &self,
         before: Option<&State>,
         main: &Main,
+        overlay: Option<&Overlay>,
         watch: &mut Vec<PathBuf>,
     ) -> Result<(Plan, Arc<[(PathBuf, Pattern)]>), Unsure> {
         let mut errors = Vec::new();
-        let included = files::included(&self.main, &main.include, &mut errors, watch);
+        let mut included = files::included(&self.main, &main.include, &mut errors, watch);
         if !errors.is_empty() {
             return Err(Unsure);
         }
         let patterns = files::patterns(&self.main, &main.include);
+        files::lay_over(&mut included, overlay, &patterns);
         let patterns = patterns.into_iter().map(|(pattern, _, _)| {
             let folder = fs::canonicalize(&pattern.folder);
             (folder.unwrap_or_default(), pattern)
@@ -197,7 +237,8 @@ impl Store {
         for file in included {
             let known = before.and_then(|before| before.parts.get(&file.path));
             let known = known.filter(|part| part.order.pattern == file.pattern);
-            if !known.is_some_and(|part| part.is_unchanged()) {
+            let differs = overlay.is_some_and(|overlay| overlay.path == file.path);
+            if differs || !known.is_some_and(|part| part.is_unchanged()) {
                 let order = FileOrder {
                     pattern: file.pattern,
                     path: file.path.as_path().into(),
@@ -220,13 +261,17 @@ impl Store {
         mut state: State,
         plan: Plan,
         main: Option<(Arc<Main>, Draft)>,
+        overlay: Option<&Overlay>,
         env: &dyn Env,
     ) -> Result<Refreshed, Unsure> {
         let mut drafts = Vec::with_capacity(plan.read.len());
         let mut replaced = plan.gone;
         for (order, known) in plan.read {
-            let stamp = Stamp::of(&order.path)?;
-            let text = files::read(&order.path).map_err(|_| Unsure)?;
+            let stamp = match overlay.filter(|overlay| *overlay.path == *order.path) {
+                Some(_) => Stamp::none(),
+                None => Stamp::of(&order.path)?,
+            };
+            let text = files::read_over(&order.path, overlay).map_err(|_| Unsure)?;
             if let Some(known) = known {
                 if let Some(same) = known.restamped(&text, stamp) {
                     state.parts.insert(order.path.to_path_buf(), Arc::new(same));
@@ -285,11 +330,20 @@ impl State {
     }
 
     /// What to do if only `files` changed; `None` if one of them is not plainly a file of `conf.d`.
-    fn plan(&self, files: &BTreeSet<PathBuf>) -> Option<Plan> {
+    fn plan(&self, files: &BTreeSet<PathBuf>, overlay: Option<&Overlay>) -> Option<Plan> {
         let mut plan = Plan::default();
         for file in files {
             let (pattern, path) = self.meant(file)?;
             let known = self.parts.get(&path).cloned();
+            if let Some(overlay) = overlay.filter(|overlay| overlay.path == path) {
+                if overlay.text.is_some() {
+                    let path = path.as_path().into();
+                    plan.read.push((FileOrder { pattern, path }, known));
+                } else {
+                    plan.gone.extend(known);
+                }
+                continue;
+            }
             match fs::symlink_metadata(&path) {
                 Ok(found) if found.is_file() => {
                     let path = path.as_path().into();

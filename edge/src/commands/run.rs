@@ -5,25 +5,31 @@
 //! takes a running gateway down.
 
 use std::io::{self, Write};
+use std::net::TcpListener;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args};
+use edge_admin::{Action, Answer, Order};
 use edge_audit::{Metrics, Recorder};
-use edge_config::{Loaded, Policy};
+use edge_config::{Change, Delta, Overlay, Policy, Refreshed, Store};
 use edge_core::Diagnostic;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
 use crate::admin::Admin;
-use crate::assemble::{self, Assembled, Gateway};
+use crate::assemble::{self, Assembled, Gateway, UpstreamState};
+use crate::editor::{self, Asked, Editor};
 use crate::listen::{Draining, Workers};
 use crate::live::State;
 use crate::reload::{self, Watch};
 use crate::shared::Shared;
+use crate::supervisor;
+use crate::upgrade::{self, Predecessor, Sockets};
 use crate::upstreams::resolve;
 
 /// Run the gateway.
@@ -55,6 +61,10 @@ pub(crate) struct RunArgs {
         conflicts_with = "config"
     )]
     audit_log: String,
+    /// Take over from the gateway that answers at this Unix socket, if one does, and offer the listening
+    /// sockets there to the next one. Start a new binary with the same path and no connection is lost.
+    #[arg(long, value_name = "PATH", env = "PALISADE_UPGRADE_SOCKET")]
+    upgrade_socket: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -81,12 +91,15 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 
 impl RunArgs {
     /// Reads the configuration; `None` if it has mistakes, which have been printed.
-    fn load(&self, watch: &mut Vec<PathBuf>) -> anyhow::Result<Option<Loaded>> {
+    fn load(&self, watch: &mut Vec<PathBuf>) -> anyhow::Result<Option<First>> {
         match (&self.config, &self.upstream) {
-            (Some(path), _) => Ok(super::load_watching(path, watch)),
+            (Some(path), _) => Ok(stored(path, watch)),
             (None, Some(upstream)) => {
                 match edge_config::quick(upstream, &self.listen, &self.audit_log) {
-                    Ok(loaded) => Ok(Some(loaded)),
+                    Ok(loaded) => Ok(Some(First {
+                        policy: Arc::new(loaded.policy),
+                        store: None,
+                    })),
                     Err(mistakes) => {
                         super::show(&mistakes);
                         Ok(None)
@@ -98,10 +111,111 @@ impl RunArgs {
     }
 }
 
+impl RunArgs {
+    /// Gets the sockets of the gateway that runs, if one does.
+    fn take_over(
+        &self,
+        workers: &mut Workers,
+        admin: &mut Admin,
+    ) -> anyhow::Result<Option<Predecessor>> {
+        let Some(path) = &self.upgrade_socket else {
+            return Ok(None);
+        };
+        let taken = upgrade::take_over(path)
+            .with_context(|| format!("cannot take over from the gateway at {}", path.display()))?;
+        let Some((predecessor, sockets)) = taken else {
+            return Ok(None);
+        };
+        tracing::info!(
+            sockets = sockets.len(),
+            "taking over from a running gateway"
+        );
+        let cloned = sockets.iter().map(TcpListener::try_clone);
+        admin.inherit(cloned.collect::<io::Result<_>>()?);
+        workers.inherit(sockets);
+        Ok(Some(predecessor))
+    }
+
+    /// Offers our sockets to the gateway that comes after.
+    fn offer(&self, sockets: &Sockets) -> anyhow::Result<Option<mpsc::Receiver<()>>> {
+        let Some(path) = &self.upgrade_socket else {
+            return Ok(None);
+        };
+        let offered = upgrade::offer(path, sockets.clone());
+        let offered = offered.with_context(|| format!("cannot listen at {}", path.display()))?;
+        Ok(Some(offered))
+    }
+}
+
+/// Waits until a new gateway serves in our place.
+async fn handed_over(successor: &mut Option<mpsc::Receiver<()>>) {
+    if let Some(ready) = successor
+        && ready.recv().await.is_some()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
+/// Starts the binary that stands where ours was started from, with the same arguments.
+fn start_successor(args: &RunArgs) {
+    if args.upgrade_socket.is_none() {
+        tracing::warn!("no upgrade: start the gateway with --upgrade-socket");
+        return;
+    }
+    let arguments = std::env::args_os().collect::<Vec<_>>();
+    let Some((program, rest)) = arguments.split_first() else {
+        return;
+    };
+    match std::process::Command::new(program).args(rest).spawn() {
+        Ok(mut child) => {
+            tracing::info!(pid = child.id(), "upgrade: started the new gateway");
+            std::thread::spawn(move || {
+                // Only one that failed ends before we do.
+                if let Ok(status) = child.wait() {
+                    tracing::error!(%status, "upgrade: the new gateway ended; this one goes on");
+                }
+            });
+        }
+        Err(error) => tracing::error!(%error, "upgrade: the new gateway cannot be started"),
+    }
+}
+
+/// The configuration of the start.
+struct First {
+    policy: Arc<Policy>,
+    /// Loads it again; `None` without a file.
+    store: Option<Store>,
+}
+
+/// Loads the file at `path` in the way that can be repeated cheaply. Mistakes and warnings are printed.
+fn stored(path: &Path, watch: &mut Vec<PathBuf>) -> Option<First> {
+    let mut store = Store::new(path.to_owned());
+    match store.refresh(&Change::Everything, &edge_config::ProcessEnv, watch) {
+        Ok(refreshed) => {
+            if refreshed.doubtful {
+                super::load(path)?;
+            }
+            let policy = refreshed.policy.clone();
+            store.keep(refreshed);
+            Some(First {
+                policy,
+                store: Some(store),
+            })
+        }
+        Err(mistakes) => {
+            super::show(&mistakes);
+            None
+        }
+    }
+}
+
 /// A gateway that is loaded but does not listen yet.
 struct Started {
     args: RunArgs,
     policy: Arc<Policy>,
+    store: Option<Store>,
+    fresh: Vec<Arc<UpstreamState>>,
     files: Vec<PathBuf>,
     shared: Arc<Shared>,
     metrics: Arc<Metrics>,
@@ -110,10 +224,9 @@ struct Started {
 impl Started {
     fn new(
         args: RunArgs,
-        loaded: Loaded,
+        First { policy, store }: First,
         mut files: Vec<PathBuf>,
     ) -> anyhow::Result<Result<Self, Vec<Diagnostic>>> {
-        let policy = Arc::new(loaded.policy);
         let metrics = Metrics::new(super::VERSION)?;
         let assembled = match assemble::assemble(policy.clone(), &metrics, None, &mut files) {
             Ok(assembled) => assembled,
@@ -127,6 +240,8 @@ impl Started {
         Ok(Ok(Self {
             args,
             policy,
+            store,
+            fresh: assembled.fresh,
             files,
             shared,
             metrics,
@@ -137,6 +252,8 @@ impl Started {
         let Self {
             args,
             policy,
+            store,
+            fresh,
             files,
             shared,
             metrics,
@@ -145,24 +262,42 @@ impl Started {
             .workers()
             .or_else(|| std::thread::available_parallelism().ok());
         let mut workers = Workers::start(count.map_or(1, NonZeroUsize::get), &shared)?;
+        let mut admin = Admin::closed();
+        let predecessor = args.take_over(&mut workers, &mut admin)?;
         let bound = workers
             .bind(policy.listeners())
             .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
         let live = Arc::new(State::new(metrics.clone(), shared.clone()));
-        let mut admin = Admin::closed();
-        admin.adopt(admin.prepare(&policy)?, &live)?;
-        resolve_names(&shared.gateway()).await;
+        let (editor, mut orders) = Editor::new();
+        let editor = Arc::new(editor);
+        admin.adopt(admin.prepare(&policy)?, &live, &editor)?;
+        resolve_names(&fresh).await;
         workers.serve(policy.listeners(), bound)?;
         metrics.reloads.succeeded(SystemTime::now());
+        let checksum = shared.gateway().checksum().to_string();
+        metrics.runs(&checksum);
+        tracing::info!(generation = 1, checksum, "configuration loaded");
         live.ready();
         for address in workers.addresses() {
             tracing::info!(%address, "listening");
+        }
+        let sockets = Sockets::default();
+        let mut successor = args.offer(&sockets)?;
+        let mut upgrade = signal(SignalKind::user_defined2())?;
+        supervisor::ready();
+        if let Some(predecessor) = predecessor {
+            match predecessor.ready() {
+                Ok(()) => tracing::info!("the gateway before drains now"),
+                Err(error) => tracing::warn!(%error, "the gateway before is gone already"),
+            }
         }
         let mut hangup = signal(SignalKind::hangup())?;
         let mut stop = Stop::new()?;
         let mut watch = Watch::new(files);
         let mut running = Running {
-            args,
+            store,
+            sockets,
+            editor,
             shared,
             workers,
             admin,
@@ -171,13 +306,25 @@ impl Started {
             generation: 1,
             policy,
         };
+        running.note_sockets();
         loop {
             tokio::select! {
                 _ = hangup.recv() => {
                     running.shared.recorder().reopen();
-                    running.reload(&mut watch).await;
+                    let _ = running.reload(Change::Everything, None, &mut watch).await;
                 }
-                () = watch.changed() => running.reload(&mut watch).await,
+                change = watch.changed() => {
+                    let _ = running.reload(change, None, &mut watch).await;
+                }
+                Some(Asked { order, answer }) = orders.recv() => {
+                    // Who asked may be gone; what was asked for is done.
+                    let _ = answer.send(running.edit(order, &mut watch).await);
+                }
+                _ = upgrade.recv() => start_successor(&args),
+                () = handed_over(&mut successor) => {
+                    tracing::info!("upgrade: the new gateway serves");
+                    break;
+                }
                 () = stop.asked() => break,
             }
         }
@@ -190,7 +337,11 @@ impl Started {
 }
 
 struct Running {
-    args: RunArgs,
+    store: Option<Store>,
+    /// What a new binary may take over.
+    sockets: Sockets,
+    /// For the admin listener.
+    editor: Arc<Editor>,
     shared: Arc<Shared>,
     workers: Workers,
     admin: Admin,
@@ -202,64 +353,175 @@ struct Running {
 }
 
 impl Running {
-    /// Loads again; on any mistake everything stays as it was.
-    async fn reload(&mut self, watch: &mut Watch) {
-        let Some(path) = self.args.config.clone() else {
+    /// Loads again what `change` concerns, as if `overlay` were there, which is written once it is known
+    /// to be right. On any mistake everything stays as it was.
+    async fn reload(
+        &mut self,
+        change: Change,
+        overlay: Option<Overlay>,
+        watch: &mut Watch,
+    ) -> Result<(), Answer> {
+        let Some(store) = self.store.take() else {
             tracing::info!("nothing to reload: started without a configuration file");
-            return;
+            return Err(Answer::NotFound);
         };
-        let generation = self.generation + 1;
+        supervisor::reloading();
+        let (done, store) = self.load(store, change, overlay, watch).await;
+        self.store = store;
+        if let Err(Answer::Failed(why)) = &done {
+            self.refused(why);
+        }
+        supervisor::ready();
+        done
+    }
+
+    async fn load(
+        &mut self,
+        store: Store,
+        change: Change,
+        overlay: Option<Overlay>,
+        watch: &mut Watch,
+    ) -> (Result<(), Answer>, Option<Store>) {
+        let started = Instant::now();
         let metrics = self.metrics.clone();
         let before = self.shared.gateway();
         let built = tokio::task::spawn_blocking(move || {
             let mut files = Vec::new();
-            (build(&path, &metrics, &before, &mut files), files)
+            let built = build(
+                &store,
+                &change,
+                overlay.as_ref(),
+                &metrics,
+                &before,
+                &mut files,
+            );
+            let built = built.map(|built| built.written(overlay));
+            (built, files, store)
         })
         .await;
-        match built {
-            Ok((Ok((policy, assembled)), files)) => match self.adopt(policy, assembled).await {
-                Ok(()) => {
-                    watch.follow(files);
-                    tracing::info!(generation, "configuration reloaded");
-                }
-                Err(error) => {
-                    watch.follow_too(files);
-                    self.refused(&format!("{error:#}"));
-                }
-            },
-            Ok((Err(mistakes), files)) => {
+        let Ok((built, files, mut store)) = built else {
+            let why = "the configuration loader failed; only a restart helps";
+            return (Err(Answer::Failed(why.to_owned())), None);
+        };
+        let Built {
+            refreshed,
+            assembled,
+        } = match built {
+            Ok(Ok(built)) => built,
+            Ok(Err(error)) => {
+                let why = format!("the file cannot be written: {error}");
+                return (Err(Answer::Failed(why)), Some(store));
+            }
+            Err(mistakes) => {
+                // What was changed now is to be looked at again with what changes next.
+                watch.unsettled();
                 // Whoever mends a file that only the new configuration names wants to be noticed.
                 watch.follow_too(files);
                 reload::refused(&mistakes);
-                let first = mistakes
-                    .first()
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
-                self.refused(&first);
+                let first = mistakes.first().map(ToString::to_string);
+                self.refused(&first.unwrap_or_default());
+                let told = editor::told(&mistakes);
+                return (Err(Answer::Refused(told)), Some(store));
             }
-            Err(_) => self.refused("the configuration loader failed"),
+        };
+        let delta = refreshed.delta.as_ref();
+        if delta.is_some_and(Delta::is_empty) {
+            store.keep(refreshed);
+            return (Ok(()), Some(store));
+        }
+        let small = delta.is_some();
+        let policy = refreshed.policy.clone();
+        if let Err(error) = self.adopt(policy, assembled, small).await {
+            watch.unsettled();
+            watch.follow_too(files);
+            return (Err(Answer::Failed(format!("{error:#}"))), Some(store));
+        }
+        store.keep(refreshed);
+        watch.settled();
+        if !small {
+            watch.follow(files);
+        }
+        let checksum = self.shared.gateway().checksum().to_string();
+        let (generation, took) = (self.generation, started.elapsed());
+        tracing::info!(generation, checksum, small, ?took, "configuration reloaded");
+        (Ok(()), Some(store))
+    }
+
+    /// Carries out what was asked through the admin listener.
+    async fn edit(&mut self, order: Order, watch: &mut Watch) -> Answer {
+        let name = format!("{}.yaml", order.name);
+        let place = self.store.as_ref().and_then(|store| store.place(&name));
+        let Some((path, real)) = place else {
+            return Answer::NotFound;
+        };
+        let now = std::fs::read_to_string(&path).ok();
+        if !order.expected.fits(now.as_deref()) {
+            return Answer::Differs;
+        }
+        let text = match (order.action, &now) {
+            (Action::Read, Some(text)) => return Answer::Text(text.clone()),
+            (Action::Read | Action::Delete, None) => return Answer::NotFound,
+            (Action::Write(text), _) => Some(text),
+            (Action::Delete, Some(_)) => None,
+        };
+        tracing::info!(file = %path.display(), gone = text.is_none(), "change asked through the admin listener");
+        let change = Change::Files([real].into());
+        let overlay = Overlay { path, text };
+        match self.reload(change, Some(overlay), watch).await {
+            Ok(()) => Answer::Done {
+                created: now.is_none(),
+                checksum: self.shared.gateway().checksum().to_string(),
+            },
+            Err(answer) => answer,
         }
     }
 
-    async fn adopt(&mut self, policy: Arc<Policy>, assembled: Assembled) -> anyhow::Result<()> {
-        let bound = self
-            .workers
-            .bind(policy.listeners())
-            .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
-        let admin = self.admin.prepare(&policy)?;
-        resolve_names(&assembled.gateway).await;
-        self.shared
-            .recorder()
-            .configure(&assembled.gateway.logs())?;
-        self.shared.replace(assembled.gateway);
-        self.workers.serve(policy.listeners(), bound)?;
-        self.admin.adopt(admin, &self.live)?;
+    /// Runs what was built; `small` if only sites differ.
+    async fn adopt(
+        &mut self,
+        policy: Arc<Policy>,
+        assembled: Assembled,
+        small: bool,
+    ) -> anyhow::Result<()> {
+        let Assembled { gateway, fresh, .. } = assembled;
+        if small {
+            resolve_names(&fresh).await;
+            self.shared.replace(gateway);
+        } else {
+            let listeners = policy.listeners();
+            let bound = self.workers.bind(listeners).map_err(|(address, error)| {
+                anyhow::anyhow!("cannot listen on {address}: {error}")
+            })?;
+            let admin = self.admin.prepare(&policy)?;
+            resolve_names(&fresh).await;
+            self.shared.recorder().configure(&gateway.logs())?;
+            self.shared.replace(gateway);
+            self.workers.serve(listeners, bound)?;
+            self.admin.adopt(admin, &self.live, &self.editor)?;
+            warn_of_restarts(&self.policy, &policy);
+            self.note_sockets();
+        }
         self.generation += 1;
-        warn_of_restarts(&self.policy, &policy);
         self.policy = policy;
         self.metrics.reloads.succeeded(SystemTime::now());
+        let checksum = self.shared.gateway().checksum().to_string();
+        self.metrics.runs(&checksum);
         self.live.reloaded(self.generation);
         Ok(())
+    }
+
+    /// Keeps what a new binary would take over up to date.
+    fn note_sockets(&self) {
+        let sockets = self.workers.sockets().map(|mut sockets| {
+            sockets.extend(self.admin.socket());
+            sockets
+        });
+        match sockets {
+            Ok(sockets) => {
+                *self.sockets.lock().unwrap_or_else(PoisonError::into_inner) = sockets;
+            }
+            Err(error) => tracing::warn!(%error, "the sockets cannot be offered to a new binary"),
+        }
     }
 
     fn refused(&self, why: &str) {
@@ -282,6 +544,7 @@ impl Running {
         let drain = policy.drain();
         tracing::info!(patience = ?drain, "draining");
         live.draining();
+        supervisor::stopping();
         let mut draining = workers.drain();
         tokio::select! {
             biased;
@@ -295,19 +558,59 @@ impl Running {
     }
 }
 
-/// Loads everything anew, beside what runs.
+/// A configuration that was built beside the one that runs.
+struct Built {
+    refreshed: Refreshed,
+    assembled: Assembled,
+}
+
+impl Built {
+    /// Puts the file on the disk that was laid over it.
+    fn written(self, overlay: Option<Overlay>) -> io::Result<Self> {
+        match overlay {
+            Some(Overlay {
+                path,
+                text: Some(text),
+            }) => editor::write(&path, &text)?,
+            Some(Overlay { path, text: None }) => std::fs::remove_file(&path)?,
+            None => {}
+        }
+        Ok(self)
+    }
+}
+
+/// Loads what `change` concerns, beside what runs.
 fn build(
-    path: &Path,
+    store: &Store,
+    change: &Change,
+    overlay: Option<&Overlay>,
     metrics: &Metrics,
     before: &Gateway,
     watch: &mut Vec<PathBuf>,
-) -> Result<(Arc<Policy>, Assembled), Vec<Diagnostic>> {
-    let loaded = edge_config::load_watching(path, &edge_config::ProcessEnv, watch)?;
-    let policy = Arc::new(loaded.policy);
-    let assembled = assemble::assemble(policy.clone(), metrics, Some(before), watch)?;
+) -> Result<Built, Vec<Diagnostic>> {
+    let env = &edge_config::ProcessEnv;
+    let mut refreshed = store.refresh_over(change, overlay, env, watch)?;
+    let policy = refreshed.policy.clone();
+    let delta = refreshed.delta.as_ref();
+    let adapted = delta.and_then(|delta| assemble::adapt(policy.clone(), delta, metrics, before));
+    if let Some(assembled) = adapted {
+        return Ok(Built {
+            refreshed,
+            assembled,
+        });
+    }
+    if refreshed.delta.take().is_some() {
+        // What has to be watched is told only if everything was looked at.
+        refreshed = store.refresh_over(&Change::Everything, overlay, env, watch)?;
+    }
+    let policy = refreshed.policy.clone();
+    let assembled = assemble::assemble(policy, metrics, Some(before), watch)?;
     let compiled = assembled.gateway.compiled_since(before);
     tracing::info!(compiled, "rule sets compiled for the reload");
-    Ok((policy, assembled))
+    Ok(Built {
+        refreshed,
+        assembled,
+    })
 }
 
 /// Drops the requests that are left; their records say so.
@@ -324,15 +627,17 @@ async fn cut(draining: &mut Draining, shared: &Shared) {
 
 /// Looks names of servers up before the first request needs them, and again while they are used.
 /// A name without an address is no reason not to start: it may get one.
-async fn resolve_names(gateway: &Gateway) {
-    for upstream in gateway.upstreams() {
+async fn resolve_names(fresh: &[Arc<UpstreamState>]) {
+    for upstream in fresh {
         for error in resolve::resolve(&upstream.group).await {
             tracing::warn!(group = %upstream.group.name(), %error, "server has no address yet");
         }
-        tokio::spawn(resolve::refresh(
-            Arc::downgrade(&upstream.group),
-            RESOLVE_AGAIN,
-        ));
+        if resolve::has_names(&upstream.group) {
+            tokio::spawn(resolve::refresh(
+                Arc::downgrade(&upstream.group),
+                RESOLVE_AGAIN,
+            ));
+        }
     }
 }
 

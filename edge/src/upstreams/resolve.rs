@@ -71,6 +71,11 @@ pub(crate) async fn refresh(group: Weak<Group>, pause: Duration) {
     }
 }
 
+/// Whether there is a name to look up.
+pub(crate) fn has_names(group: &Group) -> bool {
+    names(group).next().is_some()
+}
+
 /// Servers that are names: index, host, port.
 fn names(group: &Group) -> impl Iterator<Item = (usize, &str, u16)> {
     let servers = group.servers().iter().enumerate();

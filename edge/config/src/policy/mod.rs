@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use edge_audit::spec::Logs;
 use edge_conn::spec::Listener;
+use edge_core::Secret;
 
 use crate::client::TrustedProxies;
 use crate::routes::{FileOrder, RouteTable};
@@ -41,10 +42,12 @@ pub struct Policy {
     listeners: Vec<Listener>,
     admin: Option<SocketAddr>,
     admin_hosts: Vec<String>,
+    admin_token: Option<Secret<String>>,
     logs: Logs,
     trusted_proxies: TrustedProxies,
     workers: Option<NonZeroUsize>,
     drain: Duration,
+    metrics_hosts: usize,
     upstreams: Shards<Arc<str>, Arc<Upstream>>,
     profiles: BTreeMap<Arc<str>, Arc<Profile>>,
     routes: Arc<RouteTable>,
@@ -70,6 +73,12 @@ impl Policy {
         &self.admin_hosts
     }
 
+    /// What allows to change the configuration through the admin listener; `None`: nothing does.
+    #[must_use]
+    pub const fn admin_token(&self) -> Option<&Secret<String>> {
+        self.admin_token.as_ref()
+    }
+
     /// Decision record and access log.
     #[must_use]
     pub const fn logs(&self) -> &Logs {
@@ -92,6 +101,12 @@ impl Policy {
     #[must_use]
     pub const fn drain(&self) -> Duration {
         self.drain
+    }
+
+    /// How many hosts have figures of their own.
+    #[must_use]
+    pub const fn metrics_hosts(&self) -> usize {
+        self.metrics_hosts
     }
 
     /// All upstream groups, by name.
@@ -244,6 +259,7 @@ pub(crate) fn frame(spec: Spec, complaints: &mut Complaints) -> Option<Policy> {
     let root = Path::default();
     let admin = listeners::admin(&spec, complaints);
     let admin_hosts = listeners::admin_hosts(&spec, complaints);
+    let admin_token = listeners::admin_token(&spec, complaints);
     let trusted_proxies = listeners::trusted_proxies(&spec, complaints);
     let listeners = listeners::build(spec.listeners, complaints);
     let logs = match Logs::try_from((spec.audit, spec.access_log)) {
@@ -259,10 +275,12 @@ pub(crate) fn frame(spec: Spec, complaints: &mut Complaints) -> Option<Policy> {
         listeners,
         admin,
         admin_hosts,
+        admin_token,
         logs: logs?,
         trusted_proxies,
         workers: listeners::workers(spec.workers),
         drain: spec.drain.0,
+        metrics_hosts: usize::try_from(spec.metrics.hosts).unwrap_or(usize::MAX),
         upstreams: Shards::default(),
         profiles: BTreeMap::new(),
         routes: Arc::default(),

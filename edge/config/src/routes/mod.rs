@@ -25,6 +25,7 @@ use crate::policy::{Profile, Upstream, Waf};
 
 pub(crate) use conditions::{Conditions, Matcher, whole};
 pub(crate) use host::HostPattern;
+pub use host::host_names;
 use path::Readings;
 pub use table::RouteTable;
 pub(crate) use trie::PathPattern;

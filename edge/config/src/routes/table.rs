@@ -97,6 +97,14 @@ impl RouteTable {
         self.routes.values()
     }
 
+    /// All routes, in the order of the files.
+    #[must_use]
+    pub fn in_order(&self) -> Vec<&Arc<Route>> {
+        let mut routes: Vec<&Arc<Route>> = self.routes().collect();
+        routes.sort_by(|a, b| a.order.cmp(&b.order));
+        routes
+    }
+
     /// How many routes there are.
     #[must_use]
     pub const fn len(&self) -> usize {

@@ -59,6 +59,9 @@ pub(crate) struct Spec {
     /// How long requests in flight may take to finish when the gateway stops.
     #[serde(default = "drain")]
     pub(crate) drain: HumanDuration,
+    /// What is counted.
+    #[serde(default)]
+    pub(crate) metrics: MetricsSpec,
     /// Groups of servers by name; routes refer to them.
     #[serde(default)]
     pub(crate) upstreams: BTreeMap<String, UpstreamSpec>,
@@ -69,6 +72,22 @@ pub(crate) struct Spec {
     /// that are equally specific.
     #[serde(default)]
     pub(crate) routes: Vec<RouteSpec>,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MetricsSpec {
+    /// How many hosts have figures of their own (requests, success, time, bytes): the first that routes
+    /// name, in the order of the files. All others are counted together as `other`. `0` counts none.
+    #[schemars(range(min = 0, max = 100_000))]
+    pub(crate) hosts: u32,
+}
+
+impl Default for MetricsSpec {
+    fn default() -> Self {
+        Self { hosts: 1000 }
+    }
 }
 
 /// A further file of the configuration.

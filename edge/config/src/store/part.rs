@@ -86,6 +86,18 @@ impl Stamp {
         })
     }
 
+    /// Of a file that is not written yet; it proves nothing.
+    pub(super) const fn none() -> Self {
+        Self {
+            device: 0,
+            inode: 0,
+            size: 0,
+            modified: (0, 0),
+            changed: (0, 0),
+            settled: false,
+        }
+    }
+
     /// Whether a file that looks like this is the one that was read.
     pub(super) fn proves(&self, now: &Self) -> bool {
         let still = Self {

@@ -179,7 +179,7 @@ fn any_file(dice: &mut Dice, number: usize) -> String {
 fn step_by_step_gives_what_a_fresh_load_gives() {
     let (mut agreed, mut refused, mut quick) = (0, 0, 0);
     for seed in 1..=12 {
-        let mut dice = Dice(seed * 0x9e37_79b9_7f4a_7c15);
+        let mut dice = Dice(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
         let mut all = Folder::new();
         let mut in_force = false;
         for _ in 0..60 {
@@ -264,9 +264,10 @@ fn an_upstream_that_others_use_takes_their_routes_along() {
     let second = all.step();
     let delta = second.delta.as_ref().unwrap();
     assert_eq!((delta.routes_gone.len(), delta.routes_new.len()), (1, 1));
-    let route = second.policy.routes().routes();
-    let mut route = route.filter(|route| &**route.name() == "2/1");
-    assert_eq!(route.next().unwrap().upstream().servers()[0].host, "two");
+    let policy = Arc::clone(&second.policy);
+    let mut routes = policy.routes().routes();
+    let route = routes.find(|route| &**route.name() == "2/1").unwrap();
+    assert_eq!(route.upstream().servers()[0].host, "two");
     all.store.keep(second);
     all.remove("conf.d/1.yaml");
     let change = Change::Files(std::mem::take(&mut all.touched));

@@ -89,6 +89,16 @@ impl Checksum {
         Self(sum)
     }
 
+    /// Puts two sums together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let mut digest = [0; 32];
+        for (bytes, limb) in digest.chunks_exact_mut(8).zip(other.0) {
+            bytes.copy_from_slice(&limb.to_be_bytes());
+        }
+        self.with(&digest)
+    }
+
     /// Puts in what is called `name` and says `content`.
     #[must_use]
     pub fn with_content(self, kind: &str, name: &str, content: &[u8]) -> Self {
