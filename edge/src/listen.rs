@@ -182,7 +182,7 @@ impl Workers {
     fn open_listener(&self, listener: Listener, sockets: Vec<TcpListener>) -> io::Result<Open> {
         let (stop, stopped) = watch::channel(false);
         let observer: Arc<dyn Observer> = self.shared.clone();
-        let listening = Arc::new(ListenerShared::new(listener.clone(), observer));
+        let listening = Arc::new(ListenerShared::new(listener.clone(), None, observer));
         // All of them: connections wait at each, and there may be more than workers.
         for (worker, socket) in self.threads.iter().cycle().zip(&sockets) {
             let order = Order {
@@ -283,8 +283,6 @@ async fn serve(
     };
     let mut proxy = pingora::proxy::HttpProxy::new(Proxy { shared }, Arc::new(conf));
     proxy.handle_init_modules();
-    proxy.h2_options = Some(listener.h2_options());
-    proxy.server_options = Some(listener.server_options());
     edge_conn::serve(socket, Arc::new(proxy), listener, stop).await;
 }
 

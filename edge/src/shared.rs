@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use edge_audit::{Metrics, Recorder};
-use edge_conn::{GateRefusal, Observer, TurnedAway};
+use edge_conn::{GateRefusal, HandshakeFault, Observer, TurnedAway};
 use edge_core::{Connection, Decision, Exchange, Layer, Refusal, RequestId, Verdict};
 
 use crate::assemble::{Gateway, RouteState};
@@ -149,6 +149,10 @@ impl Observer for Shared {
 
     fn turned_away(&self, _peer: SocketAddr, why: TurnedAway) {
         self.metrics.connections.refused(why.name()).inc();
+    }
+
+    fn handshake_failed(&self, _client: SocketAddr, _why: HandshakeFault) {
+        self.metrics.connections.refused("tls_handshake").inc();
     }
 
     fn opened(&self, _connection: &Connection) {

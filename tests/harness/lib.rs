@@ -23,6 +23,7 @@
 
 pub mod albedo;
 pub mod client;
+pub mod frames;
 pub mod gateway;
 pub mod h2c;
 pub mod http1;

@@ -11,6 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use sha1::{Digest as _, Sha1};
+
 use crate::Message;
 
 /// One request that reached the upstream.
@@ -236,11 +239,26 @@ fn serve(socket: &TcpStream, connection: usize, state: &State) -> io::Result<()>
         }
         let keep = !closes(&seen.message);
         let to_head = seen.message.method() == "HEAD";
-        if !give((state.app)(&seen), to_head, keep, &mut reader, &mut writer)? || !keep {
+        let answer = accepting((state.app)(&seen), &seen.message);
+        if !give(answer, to_head, keep, &mut reader, &mut writer)? || !keep {
             return Ok(());
         }
     }
     Ok(())
+}
+
+/// Fills in what only the handshake can tell: RFC 6455 section 4.2.2.
+fn accepting(answer: Answer, request: &Message) -> Answer {
+    match answer {
+        Answer::Upgrade(protocol) => {
+            let key = request.header("sec-websocket-key").unwrap_or_default();
+            let digest = Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11"));
+            let accept = base64::engine::general_purpose::STANDARD.encode(digest);
+            Answer::Upgrade(format!("{protocol}\r\nSec-WebSocket-Accept: {accept}"))
+        }
+        Answer::Later(pause, answer) => Answer::Later(pause, Box::new(accepting(*answer, request))),
+        answer => answer,
+    }
 }
 
 fn remember(state: &State, message: Message, connection: usize) -> usize {

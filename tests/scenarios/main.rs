@@ -15,6 +15,7 @@ mod audit_peer;
 mod bodies;
 mod commands;
 mod framing;
+mod http2;
 mod lifecycle;
 mod lookups;
 mod proxy_protocol;

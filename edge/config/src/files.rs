@@ -208,28 +208,61 @@ pub(crate) fn included(
     found
 }
 
-/// Makes the rule paths of every profile relative to the file's directory, where they were written in
-/// the file.
+/// Makes the paths of rules, certificates and keys relative to the file's directory, where they were
+/// written in the file.
 pub(crate) fn anchor(root: &mut Node, file: &FilePath) {
     let base = directory(file);
+    if let Some(tls) = entry(root, "tls") {
+        anchor_tls(tls, &base);
+    }
     let profiles = entry(root, "profiles");
     let Some(Value::Map(profiles)) = profiles.map(|node| &mut node.value) else {
         return;
     };
     for (_, profile) in profiles {
-        let Some(waf) = entry(profile, "waf") else {
-            continue;
-        };
-        if let Some(Value::Scalar(dir)) = entry(waf, "crs_dir").map(|node| &mut node.value) {
-            dir.anchor(&base);
+        if let Some(waf) = entry(profile, "waf") {
+            anchor_keys(waf, &["crs_dir", "files"], &base);
         }
-        if let Some(Value::List(files)) = entry(waf, "files").map(|node| &mut node.value) {
-            for file in files {
-                if let Value::Scalar(scalar) = &mut file.value {
-                    scalar.anchor(&base);
+    }
+}
+
+fn anchor_tls(tls: &mut Node, base: &FilePath) {
+    for certificate in items(tls, "certificates") {
+        anchor_keys(certificate, &["certificate", "key", "directory"], base);
+    }
+    if let Some(client) = entry(tls, "defaults").and_then(|host| entry(host, "client_certificates"))
+    {
+        anchor_keys(client, &["ca", "crls"], base);
+    }
+    for host in items(tls, "hosts") {
+        if let Some(client) = entry(host, "client_certificates") {
+            anchor_keys(client, &["ca", "crls"], base);
+        }
+    }
+}
+
+/// Makes the paths behind `keys`, each one or a list, relative to `base`.
+fn anchor_keys(node: &mut Node, keys: &[&str], base: &FilePath) {
+    for key in keys {
+        match entry(node, key).map(|node| &mut node.value) {
+            Some(Value::Scalar(path)) => path.anchor(base),
+            Some(Value::List(paths)) => {
+                for path in paths {
+                    if let Value::Scalar(path) = &mut path.value {
+                        path.anchor(base);
+                    }
                 }
             }
+            Some(Value::Map(_)) | None => {}
         }
+    }
+}
+
+/// The items of the list behind `name`.
+fn items<'a>(node: &'a mut Node, name: &str) -> &'a mut [Node] {
+    match entry(node, name).map(|node| &mut node.value) {
+        Some(Value::List(items)) => items,
+        _ => &mut [],
     }
 }
 

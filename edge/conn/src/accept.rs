@@ -10,9 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use edge_tls::Terminate;
 use pingora::apps::HttpServerApp;
-use pingora::apps::HttpServerOptions;
-use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::server::ShutdownWatch;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
@@ -24,18 +23,25 @@ use crate::{Listener, Observer, TurnedAway, connection};
 /// What the workers of one listener share.
 pub struct ListenerShared {
     listener: Listener,
+    tls: Option<Arc<dyn Terminate>>,
     cap: AddressCap,
     open: AtomicUsize,
     observer: Arc<dyn Observer>,
 }
 
 impl ListenerShared {
-    /// A listener without connections.
+    /// A listener without connections. Where it speaks TLS, `tls` chooses how each handshake goes on;
+    /// without it every handshake is refused.
     #[must_use]
-    pub fn new(listener: Listener, observer: Arc<dyn Observer>) -> Self {
+    pub fn new(
+        listener: Listener,
+        tls: Option<Arc<dyn Terminate>>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
         let cap = AddressCap::new(listener.connections_per_address());
         Self {
             listener,
+            tls,
             cap,
             open: AtomicUsize::new(0),
             observer,
@@ -54,23 +60,8 @@ impl ListenerShared {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Options that make pingora keep the listener's HTTP/2 limits.
-    #[must_use]
-    pub fn h2_options(&self) -> H2Options {
-        let h2 = self.listener.h2();
-        let mut options = default_h2_options();
-        options.max_concurrent_streams(h2.streams);
-        options.max_header_list_size(h2.header_list);
-        options.max_pending_accept_reset_streams(h2.pending_resets as usize);
-        options
-    }
-
-    /// Options that make pingora close idle HTTP/2 connections.
-    #[must_use]
-    pub fn server_options(&self) -> HttpServerOptions {
-        let mut options = HttpServerOptions::default();
-        options.h2_idle_timeout = Some(self.listener.h2().idle);
-        options
+    pub(crate) fn tls(&self) -> Option<&dyn Terminate> {
+        self.tls.as_deref()
     }
 
     pub(crate) fn observer(&self) -> &dyn Observer {

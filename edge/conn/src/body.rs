@@ -27,6 +27,9 @@ pub enum BodyFault {
     /// The client closed before the end.
     #[error("connection closed in the middle of the request body")]
     Incomplete,
+    /// HTTP/2: more or less content than `Content-Length` says.
+    #[error("request body is not as long as declared")]
+    Length,
     /// The whole content did not arrive in time.
     #[error("request body did not arrive in time")]
     Deadline,
@@ -40,7 +43,7 @@ impl BodyFault {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::Chunked(_) | Self::Incomplete => 400,
+            Self::Chunked(_) | Self::Incomplete | Self::Length => 400,
             Self::Deadline | Self::TooSlow => 408,
         }
     }
@@ -51,6 +54,7 @@ impl BodyFault {
         match self {
             Self::Chunked(_) => "chunked",
             Self::Incomplete => "incomplete_body",
+            Self::Length => "body_length",
             Self::Deadline => "body_timeout",
             Self::TooSlow => "slow_body",
         }

@@ -1,17 +1,18 @@
-//! The life of one connection: PROXY header, caps, then requests until somebody has had enough.
+//! The life of one connection: PROXY header, caps, TLS, then requests until somebody has had enough.
 //!
 //! Every wait has a deadline. Bytes reach pingora only after the gate admitted the head they belong
-//! to. TLS will stand between [`establish`] and [`Session::run`], as another [`Transport`].
+//! to.
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use edge_core::{Connection, Head};
-use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream, ServerApp};
+use edge_tls::Scope;
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
@@ -23,6 +24,8 @@ use crate::accept::{ListenerShared, stopped};
 use crate::cap::Place;
 use crate::frames::PREFACE;
 use crate::gate::{self, Admitted, HeadReader};
+use crate::h2;
+use crate::handshake::handshake;
 use crate::info::ConnectionInfo;
 use crate::proxy_protocol::{self, ProxyHeader};
 use crate::stream::{EdgeConn, StreamLimits, Transport};
@@ -54,34 +57,98 @@ pub(crate) async fn run<A>(
     let Ok(local) = tcp.local_addr() else {
         return;
     };
-    let connection = Arc::new(Connection {
-        peer,
-        client,
-        local,
-        tls: None,
-    });
-    let info = Arc::new(ConnectionInfo::new(
-        Arc::clone(&connection),
-        *shared.listener().head(),
-    ));
-    let limits = StreamLimits {
-        pacing: shared.listener().pacing(),
-        tunnel_idle: shared.listener().tunnel_idle(),
-        pending: shared.listener().head().bytes,
-    };
     let fd = tcp.as_raw_fd();
-    let Ok(conn) = EdgeConn::new(tcp, fd, pending, Arc::clone(&info), limits) else {
-        return;
-    };
-    let _open = Open::new(&shared, &connection);
-    Session {
+    let mut open = Opening {
         app,
-        shared: Arc::clone(&shared),
-        info,
+        shared,
         shutdown,
+        connection: Connection {
+            peer,
+            client,
+            local,
+            tls: None,
+        },
+        scope: None,
+        fd,
+    };
+    let Some(patience) = open.shared.listener().handshake() else {
+        let spoken = if open.shared.listener().h2c() {
+            Spoken::Either
+        } else {
+            Spoken::Http1
+        };
+        return open.serve(tcp, pending, spoken).await;
+    };
+    // Boxed, so that its memory is free again once it is over.
+    let handshake = Box::pin(handshake(tcp, pending, open.shared.tls(), patience));
+    match handshake.await {
+        Ok(Some(secured)) => {
+            open.connection.tls = Some(secured.tls);
+            open.scope = Some(secured.scope);
+            let spoken = if secured.http2 {
+                Spoken::Http2
+            } else {
+                Spoken::Http1
+            };
+            open.serve(secured.stream, BytesMut::new(), spoken).await;
+        }
+        Ok(None) => {}
+        Err(why) => open.shared.observer().handshake_failed(client, why),
     }
-    .run(Box::new(conn))
-    .await;
+}
+
+/// A connection that is about to be served.
+struct Opening<A> {
+    app: Arc<A>,
+    shared: Arc<ListenerShared>,
+    shutdown: ShutdownWatch,
+    connection: Connection,
+    scope: Option<Arc<dyn Scope>>,
+    fd: RawFd,
+}
+
+impl<A> Opening<A>
+where
+    A: HttpServerApp + Send + Sync + 'static,
+{
+    async fn serve<S: Transport>(self, io: S, pending: BytesMut, spoken: Spoken) {
+        let listener = self.shared.listener();
+        let connection = Arc::new(self.connection);
+        let info = Arc::new(ConnectionInfo::new(
+            Arc::clone(&connection),
+            self.scope,
+            *listener.head(),
+        ));
+        let limits = StreamLimits {
+            pacing: listener.pacing(),
+            tunnel_idle: listener.tunnel_idle(),
+            head_deadline: listener.head_deadline(),
+            pending: listener.head().bytes,
+        };
+        let Ok(conn) = EdgeConn::new(io, self.fd, pending, Arc::clone(&info), limits) else {
+            return;
+        };
+        let _open = Open::new(&self.shared, &connection);
+        Session {
+            app: self.app,
+            shared: Arc::clone(&self.shared),
+            info,
+            shutdown: self.shutdown,
+            limits,
+            spoken,
+        }
+        .run(Box::new(conn))
+        .await;
+    }
+}
+
+/// Which protocol a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spoken {
+    Http1,
+    Http2,
+    /// The first bytes say it: HTTP/2 with prior knowledge begins with a preface.
+    Either,
 }
 
 /// Reads the PROXY header where the listener wants one; what was read beyond it is returned.
@@ -118,6 +185,8 @@ struct Session<A> {
     shared: Arc<ListenerShared>,
     info: Arc<ConnectionInfo>,
     shutdown: ShutdownWatch,
+    limits: StreamLimits,
+    spoken: Spoken,
 }
 
 /// What the start of a request turned out to be.
@@ -147,12 +216,22 @@ where
                     (conn, persist) = (back, kept);
                 }
                 Ok(Next::Http2) => {
-                    conn.begin_http2();
-                    self.app.process_new(conn, &self.shutdown).await;
-                    return;
+                    return h2::serve(
+                        conn,
+                        self.limits,
+                        self.app,
+                        self.shared,
+                        self.info,
+                        self.shutdown,
+                    )
+                    .await;
                 }
                 Ok(Next::Refused(reason)) => {
                     self.refuse(&mut conn, reason, None, Bytes::new()).await;
+                    drop(conn);
+                    break;
+                }
+                Ok(Next::Gone) | Err(_) if S::GOODBYE => {
                     drop(conn);
                     break;
                 }
@@ -189,10 +268,13 @@ where
         }
         let deadline = Instant::now() + listener.head_deadline();
         let mut reader = HeadReader::default();
-        let mut preface = first && listener.h2c();
+        let mut preface = first && self.spoken != Spoken::Http1;
         loop {
             let start = wire.pending.len().min(PREFACE.len());
             preface &= wire.pending.get(..start) == PREFACE.get(..start);
+            if !preface && self.spoken == Spoken::Http2 {
+                return Ok(Next::Gone);
+            }
             if !preface {
                 match reader.take(&mut wire.pending, listener.head()) {
                     Ok(Some(head)) => return Ok(Next::Head(head)),

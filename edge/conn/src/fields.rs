@@ -3,6 +3,9 @@
 //!
 //! RFC 9110 sections 5.3 (repetition), 6.5.1 (trailers) and 7.6.1 (`Connection`).
 
+#[cfg(feature = "pingora")]
+use http::{HeaderMap, HeaderName, HeaderValue};
+
 /// Fields with one value; a second one means that two parsers may believe different things.
 pub(crate) const SINGLETONS: &[&str] = &[
     "authorization",
@@ -76,6 +79,24 @@ pub(crate) fn is_look_alike(name: &[u8]) -> bool {
     name.contains(&b'_') && is_protected(name)
 }
 
+/// Those of `trailers` that may follow a response, or none if there are too many of them.
+#[cfg(feature = "pingora")]
+pub(crate) fn trailers(mut trailers: HeaderMap) -> HeaderMap {
+    let size = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+    if trailers.len() > TRAILERS_MAX || trailers.iter().map(size).sum::<usize>() > TRAILER_BYTES {
+        return HeaderMap::new();
+    }
+    let forbidden: Vec<HeaderName> = trailers
+        .keys()
+        .filter(|name| is_protected(name.as_str().as_bytes()))
+        .cloned()
+        .collect();
+    for name in forbidden {
+        trailers.remove(name);
+    }
+    trailers
+}
+
 /// True if `option` may stand in `Connection`: a known hop-by-hop name.
 pub(crate) fn is_hop_by_hop(option: &[u8]) -> bool {
     HOP_BY_HOP
@@ -101,6 +122,12 @@ fn same(name: &[u8], known: &[u8]) -> bool {
     };
     name.len() == known.len() && name.iter().zip(known).all(|(a, b)| fold(*a) == *b)
 }
+
+#[cfg(feature = "pingora")]
+const TRAILERS_MAX: usize = 64;
+/// gRPC puts details of an error there.
+#[cfg(feature = "pingora")]
+const TRAILER_BYTES: usize = 32 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -7,25 +7,34 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use edge_core::{Connection, Head};
+use edge_tls::Scope;
 use pingora::http::ResponseHeader;
 use pingora::protocols::Digest;
+use pingora::protocols::http::ServerSession;
 use pingora::protocols::raw_connect::ProxyDigest;
 
 use crate::BodyFault;
 use crate::gate::HeadLimits;
+use crate::h2::Carried;
 
 /// Facts about a connection, and the head of the request it carries right now.
 #[derive(Debug)]
 pub struct ConnectionInfo {
     connection: Arc<Connection>,
+    scope: Option<Arc<dyn Scope>>,
     head_limits: HeadLimits,
     head: Mutex<Option<Head>>,
 }
 
 impl ConnectionInfo {
-    pub(crate) fn new(connection: Arc<Connection>, head_limits: HeadLimits) -> Self {
+    pub(crate) fn new(
+        connection: Arc<Connection>,
+        scope: Option<Arc<dyn Scope>>,
+        head_limits: HeadLimits,
+    ) -> Self {
         Self {
             connection,
+            scope,
             head_limits,
             head: Mutex::new(None),
         }
@@ -37,6 +46,17 @@ impl ConnectionInfo {
         &self.connection
     }
 
+    /// False if `host` (without port, lower case) may not be asked for on this connection, whose TLS
+    /// handshake was for another one: the answer is 421. Always true without TLS.
+    #[must_use]
+    pub fn covers(&self, host: &str) -> bool {
+        let Some(scope) = &self.scope else {
+            return true;
+        };
+        let tls = self.connection.tls.as_deref();
+        scope.covers(tls.and_then(|tls| tls.server_name.as_deref()), host)
+    }
+
     /// What the listener accepts as a head; HTTP/2 heads are held to it by [`gate::check`](crate::gate::check).
     #[must_use]
     pub fn head_limits(&self) -> &HeadLimits {
@@ -45,7 +65,7 @@ impl ConnectionInfo {
 
     /// The HTTP/1 head as it arrived. The application must take it once per request: a head that
     /// is still here afterwards means that the engine refused the request, and is recorded so.
-    /// Always `None` on HTTP/2.
+    /// Always `None` on HTTP/2, whose streams carry their heads themselves: see [`take_head`].
     #[must_use]
     pub fn take_head(&self) -> Option<Head> {
         self.head
@@ -66,6 +86,19 @@ pub fn connection(digest: &Digest) -> Option<&ConnectionInfo> {
     user_data
         .downcast_ref::<Arc<ConnectionInfo>>()
         .map(AsRef::as_ref)
+}
+
+/// The head of the request that `session` carries, as it arrived; `None` if it was taken before.
+#[must_use]
+pub fn take_head(session: &mut ServerSession) -> Option<Head> {
+    if session.is_custom() {
+        let carried = session
+            .req_header_mut()
+            .extensions_mut()
+            .remove::<Carried>();
+        return carried.map(|Carried(head)| head);
+    }
+    session.digest().and_then(connection)?.take_head()
 }
 
 /// Why reading a request body failed, if it was the client's fault and ours to see.

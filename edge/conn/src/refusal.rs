@@ -11,6 +11,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use edge_core::{Connection, Head, HeadError};
 
+use crate::client_hello::HelloFault;
+use crate::frames::ErrorSent;
+
 /// Why a request was refused before the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -56,10 +59,29 @@ pub enum Reason {
     Expectation,
     #[error("the HTTP engine could not read the request")]
     Engine,
+    #[error("CONNECT for a protocol other than WebSocket, version 13")]
+    Protocol,
+    #[error("malformed request in HTTP/2 frames")]
+    Http2Stream,
+    #[error("malformed HTTP/2 frames")]
+    Http2Connection,
+    #[error("flood of HTTP/2 frames that carry nothing")]
+    Http2Flood,
 }
 
 impl Reason {
-    /// The status the client is answered with.
+    /// What an error means that was sent to an HTTP/2 client.
+    #[must_use]
+    pub(crate) const fn of_http2(error: ErrorSent) -> Self {
+        match (error.stream, error.code) {
+            (_, ENHANCE_YOUR_CALM) => Self::Http2Flood,
+            (Some(_), _) => Self::Http2Stream,
+            (None, _) => Self::Http2Connection,
+        }
+    }
+
+    /// The status the client is answered with. An HTTP/2 stream or connection that is reset gets
+    /// none; the status says whose fault it was.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
@@ -70,7 +92,7 @@ impl Reason {
             Self::HeadTooLarge | Self::Syntax(HeadError::TooLarge | HeadError::TooManyFields) => {
                 431
             }
-            Self::MethodTooLong => 501,
+            Self::MethodTooLong | Self::Protocol => 501,
             _ => 400,
         }
     }
@@ -99,6 +121,10 @@ impl Reason {
             Self::Nomination => "connection_nomination",
             Self::Expectation => "expectation",
             Self::Engine => "engine",
+            Self::Protocol => "protocol",
+            Self::Http2Stream => "http2_stream",
+            Self::Http2Connection => "http2_connection",
+            Self::Http2Flood => "http2_flood",
         }
     }
 }
@@ -136,6 +162,9 @@ pub struct GateRefusal {
     pub reason: Reason,
 }
 
+/// RFC 9113 section 7.
+const ENHANCE_YOUR_CALM: u32 = 11;
+
 impl GateRefusal {
     /// How many bytes of a refused head are kept.
     pub const RAW_MAX: usize = 8 * 1024;
@@ -168,6 +197,55 @@ impl TurnedAway {
     }
 }
 
+/// Why a TLS handshake came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandshakeFault {
+    /// It took longer than the listener allows.
+    Timeout,
+    /// The client left.
+    Closed,
+    /// The first bytes are no ClientHello.
+    Hello(HelloFault),
+    /// No certificate is served for the name the client asked for, or for clients that name none.
+    UnknownName,
+    /// None of the host's certificates fits what the client can verify.
+    NoCertificate,
+    /// The client offers none of the host's versions, cipher suites or key exchanges.
+    Incompatible,
+    /// The client offers protocols by ALPN, none of which is served.
+    NoProtocol,
+    /// The client's certificate is missing, or not valid here.
+    ClientCertificate,
+    /// The client refused with an alert; often it does not trust our certificate.
+    Alert,
+    /// The client broke the protocol.
+    Protocol,
+}
+
+impl HandshakeFault {
+    /// A stable label for metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Closed => "closed",
+            Self::Hello(HelloFault::NotTls) => "not_tls",
+            Self::Hello(HelloFault::PlainHttp) => "plain_http",
+            Self::Hello(HelloFault::TooLarge) => "hello_too_large",
+            Self::Hello(HelloFault::ServerName) => "invalid_name",
+            Self::Hello(_) => "invalid_hello",
+            Self::UnknownName => "unknown_name",
+            Self::NoCertificate => "no_certificate",
+            Self::Incompatible => "incompatible",
+            Self::NoProtocol => "no_protocol",
+            Self::ClientCertificate => "client_certificate",
+            Self::Alert => "alert",
+            Self::Protocol => "protocol",
+        }
+    }
+}
+
 /// Told about connections and refusals; called on the request path, so it must not block.
 pub trait Observer: Send + Sync {
     /// A connection is ready for its first request.
@@ -178,6 +256,9 @@ pub trait Observer: Send + Sync {
 
     /// A connection was closed before it was opened.
     fn turned_away(&self, _peer: SocketAddr, _why: TurnedAway) {}
+
+    /// A connection was closed because its TLS handshake failed.
+    fn handshake_failed(&self, _client: SocketAddr, _why: HandshakeFault) {}
 
     /// `accept` failed, for example because file descriptors ran out.
     fn accept_failed(&self, _error: &io::Error) {}

@@ -25,6 +25,9 @@ pub struct ListenerSpec {
     /// Take the client's address from a PROXY protocol header (version 1 or 2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_protocol: Option<ProxyProtocolSpec>,
+    /// Speak TLS on this listener; `{}` takes every default. HTTP/2 is then chosen by ALPN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ListenerTlsSpec>,
     /// Most connections from one client address (IPv6: from one /64); 0 means no limit.
     #[serde(default = "connections_per_address")]
     pub connections_per_address: u32,
@@ -60,6 +63,15 @@ pub struct ProxyProtocolSpec {
     /// How long the header may take to arrive.
     #[serde(default = "proxy_deadline")]
     pub deadline: HumanDuration,
+}
+
+/// TLS on a listener. Certificates and policies of the hosts stand elsewhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ListenerTlsSpec {
+    /// Time for the whole handshake, from the connection's first byte; beyond it the connection is
+    /// closed.
+    pub handshake: HumanDuration,
 }
 
 /// Bounds of a request head.
@@ -104,6 +116,14 @@ pub struct H2Spec {
     pub idle: HumanDuration,
 }
 
+impl Default for ListenerTlsSpec {
+    fn default() -> Self {
+        Self {
+            handshake: seconds(10),
+        }
+    }
+}
+
 impl Default for HeadSpec {
     fn default() -> Self {
         Self {
@@ -144,6 +164,7 @@ impl ListenerSpec {
             address: address.into(),
             h2c: yes(),
             proxy_protocol: None,
+            tls: None,
             connections_per_address: connections_per_address(),
             connections: connections(),
             head: HeadSpec::default(),
@@ -194,6 +215,7 @@ pub struct Listener {
     address: SocketAddr,
     h2c: bool,
     proxies: Option<Proxies>,
+    handshake: Option<Duration>,
     connections_per_address: u32,
     connections: u32,
     head: HeadLimits,
@@ -275,10 +297,13 @@ impl TryFrom<ListenerSpec> for Listener {
             "an address and port, `0.0.0.0:8080`",
         );
         let proxies = spec.proxy_protocol.map(|spec| check.proxies(&spec));
+        let tls = spec.tls.as_ref();
+        let handshake = tls.map(|tls| check.time("tls.handshake", tls.handshake));
         let listener = Self {
             address: address.unwrap_or(SocketAddr::new(IpAddr::from([0, 0, 0, 0]), 0)),
             h2c: spec.h2c,
             proxies,
+            handshake,
             connections_per_address: spec.connections_per_address,
             connections: check.range("connections", spec.connections.into(), 1, 10_000_000),
             head: HeadLimits {
@@ -351,6 +376,12 @@ impl Listener {
     #[must_use]
     pub fn proxies(&self) -> Option<&Proxies> {
         self.proxies.as_ref()
+    }
+
+    /// How long a TLS handshake may take; `None` where TLS is not spoken.
+    #[must_use]
+    pub fn handshake(&self) -> Option<Duration> {
+        self.handshake
     }
 
     /// Most connections from one client address; 0 means no limit.

@@ -23,25 +23,41 @@ use pingora::protocols::{
     TimingDigest, UniqueID,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
+use tokio_rustls::server::TlsStream;
 
 use crate::body::{Body, BodyFault};
-use crate::frames::FrameBrake;
+use crate::frames::{FrameBrake, Witness};
 use crate::gate::Framing;
+use crate::h2::notes::{Notes, Stop};
 use crate::info::{self, ConnectionInfo};
 use crate::pace::{Alarm, Late, Pace};
+use crate::prefixed::Prefixed;
 use crate::spec::Pacing;
 use crate::upgrade::UpgradeWatch;
 
 /// What an [`EdgeConn`] can stand on: a TCP socket, or TLS over one.
-pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static> Transport for T {}
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static {
+    /// The end has to be told to the peer: without `close_notify` it may take it for an attack.
+    const GOODBYE: bool;
+}
+
+impl Transport for TcpStream {
+    const GOODBYE: bool = false;
+}
+
+impl Transport for TlsStream<Prefixed> {
+    const GOODBYE: bool = true;
+}
 
 /// Limits that hold on the stream itself.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StreamLimits {
     pub(crate) pacing: Pacing,
     pub(crate) tunnel_idle: Duration,
+    /// For a head in HTTP/2 frames; the loop keeps the time of others.
+    pub(crate) head_deadline: Duration,
     /// Bytes of following requests that are kept while one is served.
     pub(crate) pending: usize,
 }
@@ -85,7 +101,18 @@ enum Phase {
     /// After a 101: bytes of another protocol, until both sides are silent for too long.
     Tunnel { active: Instant, alarm: Alarm },
     /// HTTP/2 from the first byte.
-    Http2(Box<FrameBrake>),
+    Http2(Box<Frames>),
+}
+
+/// Watches over both directions of an HTTP/2 connection.
+#[derive(Debug)]
+struct Frames {
+    brake: FrameBrake,
+    witness: Witness,
+    notes: Arc<Notes>,
+    alarm: Alarm,
+    /// Nothing more is read: the loop above is about to say goodbye.
+    stopped: bool,
 }
 
 impl<S: Transport> EdgeConn<S> {
@@ -147,9 +174,17 @@ impl<S: Transport> EdgeConn<S> {
         self.watch = upgrade.then(UpgradeWatch::default);
     }
 
-    /// The connection speaks HTTP/2; its preface is still pending.
-    pub(crate) fn begin_http2(&mut self) {
-        self.phase = Phase::Http2(Box::new(FrameBrake::new(std::time::Instant::now())));
+    /// The connection speaks HTTP/2; its preface is still to be read.
+    pub(crate) fn begin_http2(&mut self) -> Arc<Notes> {
+        let notes = Arc::<Notes>::default();
+        self.phase = Phase::Http2(Box::new(Frames {
+            brake: FrameBrake::new(std::time::Instant::now()),
+            witness: Witness::default(),
+            notes: Arc::clone(&notes),
+            alarm: Alarm::default(),
+            stopped: false,
+        }));
+        notes
     }
 
     /// True between two requests.
@@ -208,6 +243,11 @@ impl<S: Transport> EdgeConn<S> {
         let Some(wire) = self.wire.as_mut() else {
             return Poll::Ready(Ok(()));
         };
+        if let Phase::Http2(frames) = &self.phase
+            && frames.stopped
+        {
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         if !wire.pending.is_empty() {
             let here = wire.pending.len().min(buf.remaining());
@@ -218,14 +258,20 @@ impl<S: Transport> EdgeConn<S> {
             ready!(alarm.poll_at(*active + self.limits.tunnel_idle, cx));
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         } else {
+            if let Phase::Http2(frames) = &mut self.phase {
+                frames.poll_head(self.limits.head_deadline, cx);
+            }
             return Poll::Pending;
         }
         let read = buf.filled().get(before..).unwrap_or_default();
         match &mut self.phase {
-            Phase::Http2(brake) => {
-                brake
-                    .read(read, std::time::Instant::now())
-                    .map_err(io::Error::other)?;
+            Phase::Http2(frames) => {
+                let now = std::time::Instant::now();
+                if frames.brake.read(read, now).is_err() {
+                    frames.stop(Stop::Flood);
+                    buf.set_filled(before);
+                    return Poll::Pending;
+                }
             }
             Phase::Tunnel { active, .. } => *active = Instant::now(),
             Phase::Request(_) => {}
@@ -243,7 +289,11 @@ impl<S: Transport> EdgeConn<S> {
     /// Response bytes that were accepted: they may switch protocols, and they are activity.
     fn wrote(&mut self, bytes: &[u8]) {
         match &mut self.phase {
-            Phase::Http2(brake) => brake.wrote(bytes.len()),
+            Phase::Http2(frames) => {
+                frames.brake.wrote(bytes.len());
+                let notes = &frames.notes;
+                frames.witness.wrote(bytes, |error| notes.sent(error));
+            }
             Phase::Tunnel { active, .. } => *active = Instant::now(),
             Phase::Request(_) => {
                 if self
@@ -278,6 +328,23 @@ impl<S: Transport> EdgeConn<S> {
         }
         wire.out.clear();
         Poll::Ready(Ok(()))
+    }
+}
+
+impl Frames {
+    /// Tells the loop, which looks after every read that goes no further.
+    fn stop(&mut self, why: Stop) {
+        self.stopped = true;
+        self.notes.stop(why);
+    }
+
+    /// Stops a client that began a request head and does not end it.
+    fn poll_head(&mut self, deadline: Duration, cx: &mut Context<'_>) {
+        if let Some(since) = self.brake.head_since()
+            && self.alarm.poll_at((since + deadline).into(), cx).is_ready()
+        {
+            self.stop(Stop::SlowHead);
+        }
     }
 }
 
@@ -319,11 +386,15 @@ impl<S: Transport> Wire<S> {
     /// Closes so that the client can still read what was written: closing a socket with unread bytes
     /// resets it, and the reset overtakes the answer (RFC 9112 section 9.6). Bounded in time and bytes.
     pub(crate) async fn close(mut self) {
-        if !self.answered || self.eof {
+        if !S::GOODBYE && (!self.answered || self.eof) {
             return;
         }
         // Where nothing more is due, only what is already there is looked at.
-        let patience = if self.clean { Duration::ZERO } else { LINGER };
+        let patience = if self.clean || self.eof {
+            Duration::ZERO
+        } else {
+            LINGER
+        };
         let finish = async {
             if self.io.write_all_buf(&mut self.out).await.is_err()
                 || self.io.shutdown().await.is_err()

@@ -124,6 +124,8 @@ pub struct ClientCertificate {
     pub sha256: Box<str>,
     /// Alternative names: `DNS:a.example`, `URI:spiffe://...`, `email:...`, `IP:...`.
     pub names: Box<[Box<str>]>,
+    /// The certificate itself.
+    pub der: Box<[u8]>,
 }
 
 /// Names an exchange: 128 bits, shown as 32 hexadecimal digits.

@@ -53,6 +53,17 @@ pub(crate) fn forward(
     request.insert_header(REQUEST_ID, exchange.id.to_string())
 }
 
+/// Says again that the client takes trailers, which gRPC servers insist on. Only to an HTTP/2 upstream:
+/// the engine reads no trailers on HTTP/1, so there it would be a lie.
+pub(crate) fn trailers(request: &mut RequestHeader, exchange: &Exchange) -> Result<()> {
+    let asked = exchange.head.as_ref().and_then(|head| head.field("te"));
+    let takes = asked.is_some_and(|te| te.eq_ignore_ascii_case(b"trailers"));
+    if takes && request.version == http::Version::HTTP_2 {
+        request.insert_header(header::TE, HeaderValue::from_static("trailers"))?;
+    }
+    Ok(())
+}
+
 /// Sets the `Host` the server asked for, where the group says so.
 pub(crate) fn host(
     request: &mut RequestHeader,
@@ -77,22 +88,6 @@ pub(crate) fn host(
         (Err(_), false) => format!("{}:{}", server.host, server.port),
     };
     request.insert_header(header::HOST, host)
-}
-
-/// HTTP/2 clients may send cookies in crumbs; a server behind us sees one field (RFC 9113
-/// section 8.2.3), the one the rules saw.
-pub(crate) fn join_cookies(request: &mut RequestHeader) -> Result<()> {
-    let crumbs: Vec<&[u8]> = request
-        .headers
-        .get_all(header::COOKIE)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
-    if crumbs.len() < 2 {
-        return Ok(());
-    }
-    let cookies = crumbs.join(&b"; "[..]);
-    request.insert_header(header::COOKIE, cookies)
 }
 
 /// Removes every header by which an application learns client, scheme, host or path from a proxy.
@@ -256,14 +251,5 @@ mod tests {
             field(&request, "forwarded"),
             "for=\"[2001:db8::1]\", for=10.0.0.1"
         );
-    }
-
-    #[test]
-    fn cookie_crumbs_become_one_field() {
-        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
-        request.append_header("cookie", "a=1").unwrap();
-        request.append_header("cookie", "b=2").unwrap();
-        join_cookies(&mut request).unwrap();
-        assert_eq!(field(&request, "cookie"), "a=1; b=2");
     }
 }

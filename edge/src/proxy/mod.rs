@@ -110,6 +110,7 @@ impl ProxyHttp for Proxy {
             exchange,
             gateway.trusts(exchange.connection.client),
         )?;
+        headers::trailers(request, exchange)?;
         headers::host(request, ctx.route.as_deref(), ctx.lease.as_ref())
     }
 

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use edge_conn::gate::{self, HeadLimits};
@@ -15,15 +14,12 @@ use pingora::{Error, ErrorType, Result};
 use super::body::{CLIENT_GONE, Source};
 use super::intercept::Handle;
 use super::stream::{self, Upgrade};
-use super::{Context, answer, headers};
+use super::{Context, answer};
 use crate::pipeline::{self, Admitted, Refused};
 
 /// Runs the pipeline; true if the request has been answered.
 pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bool> {
     let gateway = ctx.shared.gateway();
-    if session.is_http2() {
-        headers::join_cookies(session.req_header_mut())?;
-    }
     let (connection, head) = arrived(session);
     // In the context from the start: a request that is cut while it uploads is recorded, too.
     ctx.gateway = Some(gateway.clone());
@@ -40,7 +36,9 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bo
     let id = exchange.id;
     let refused = match prepare(&limits, exchange) {
         Ok(upgrade) => {
-            fit(session, exchange, &upgrade);
+            if upgrade == Upgrade::Bogus {
+                session.req_header_mut().remove_header(&header::UPGRADE);
+            }
             let mut body = Source::Client(session);
             let (inspection, route) = (&mut ctx.inspection, &mut ctx.route);
             let admitted = pipeline::admit(&gateway, exchange, &mut body, inspection, route, false);
@@ -121,23 +119,9 @@ pub(crate) fn prepare(limits: &HeadLimits, exchange: &Exchange) -> Result<Upgrad
     stream::upgrade(head)
 }
 
-/// Makes pingora see the request as it was judged, and gives it the clock it lacks.
-fn fit(session: &mut Session, exchange: &Exchange, upgrade: &Upgrade) {
-    if *upgrade == Upgrade::Bogus {
-        session.req_header_mut().remove_header(&header::UPGRADE);
-    }
-    let version = exchange.head.as_ref().map(Head::version);
-    if version == Some(Version::Http2) {
-        // pingora has no clock for clients that stop reading an HTTP/2 stream.
-        session
-            .downstream_session
-            .set_write_timeout(Some(HTTP2_WRITE_PATIENCE));
-    }
-}
-
-/// What our accept loop knows of the connection, and the head as it arrived; HTTP/2 heads are put
-/// into the same form.
-fn arrived(session: &Session) -> (Arc<Connection>, Option<Head>) {
+/// What our accept loop knows of the connection, and the head as it arrived.
+fn arrived(session: &mut Session) -> (Arc<Connection>, Option<Head>) {
+    let head = edge_conn::take_head(&mut session.downstream_session);
     let info = session.digest().and_then(edge_conn::connection);
     let connection = info.map_or_else(
         || {
@@ -151,33 +135,5 @@ fn arrived(session: &Session) -> (Arc<Connection>, Option<Head>) {
         },
         |info| info.connection().clone(),
     );
-    if !session.is_http2() {
-        return (
-            connection,
-            info.and_then(edge_conn::ConnectionInfo::take_head),
-        );
-    }
-    let request = session.req_header();
-    let target = request
-        .uri
-        .path_and_query()
-        .map_or("/", |target| target.as_str());
-    let authority = request
-        .uri
-        .authority()
-        .filter(|_| !request.headers.contains_key(header::HOST))
-        .map(|authority| (&b"host"[..], authority.as_str().as_bytes()));
-    let fields = request
-        .headers
-        .iter()
-        .map(|(name, value)| (name.as_ref(), value.as_bytes()));
-    let head = Head::from_parts(
-        request.method.as_str().as_bytes(),
-        target.as_bytes(),
-        Version::Http2,
-        authority.into_iter().chain(fields),
-    );
-    (connection, Some(head))
+    (connection, head)
 }
-
-const HTTP2_WRITE_PATIENCE: Duration = Duration::from_secs(60);

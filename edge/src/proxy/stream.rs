@@ -27,7 +27,8 @@ pub(crate) fn upgrade(head: &Head) -> Result<Upgrade, Refusal> {
     let Some(protocol) = head.field("upgrade") else {
         return Ok(Upgrade::None);
     };
-    let handshake = head.version() == Version::Http11
+    // On HTTP/2 an `Upgrade` can only be ours: an extended CONNECT put into these words.
+    let handshake = matches!(head.version(), Version::Http11 | Version::Http2)
         && head.method() == b"GET"
         && protocol.eq_ignore_ascii_case(b"websocket")
         && head.values("upgrade").count() == 1

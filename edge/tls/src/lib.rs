@@ -6,6 +6,11 @@
 #![forbid(unsafe_code)]
 
 pub mod acme;
+mod client;
+mod settings;
+pub mod spec;
 mod terminate;
 
+pub use client::client_certificate;
+pub use settings::Settings;
 pub use terminate::{Choice, Install, Issued, Scope, Terminate};

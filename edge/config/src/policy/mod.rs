@@ -8,6 +8,7 @@ mod listeners;
 mod places;
 pub(crate) mod profiles;
 pub(crate) mod routes;
+mod tls;
 pub(crate) mod upstreams;
 
 use std::collections::{BTreeMap, HashMap};
@@ -40,6 +41,7 @@ pub use upstreams::{
 #[derive(Debug, Clone)]
 pub struct Policy {
     listeners: Vec<Listener>,
+    tls: Arc<edge_tls::Settings>,
     admin: Option<SocketAddr>,
     admin_hosts: Vec<String>,
     admin_token: Option<Secret<String>>,
@@ -59,6 +61,12 @@ impl Policy {
     #[must_use]
     pub fn listeners(&self) -> &[Listener] {
         &self.listeners
+    }
+
+    /// Certificates and TLS policies.
+    #[must_use]
+    pub const fn tls(&self) -> &Arc<edge_tls::Settings> {
+        &self.tls
     }
 
     /// Where the admin listener listens, if there is one.
@@ -262,6 +270,7 @@ pub(crate) fn frame(spec: Spec, complaints: &mut Complaints) -> Option<Policy> {
     let admin_token = listeners::admin_token(&spec, complaints);
     let trusted_proxies = listeners::trusted_proxies(&spec, complaints);
     let listeners = listeners::build(spec.listeners, complaints);
+    let tls = tls::build(spec.tls, &listeners, complaints);
     let logs = match Logs::try_from((spec.audit, spec.access_log)) {
         Ok(logs) => Some(logs),
         Err(errors) => {
@@ -273,6 +282,7 @@ pub(crate) fn frame(spec: Spec, complaints: &mut Complaints) -> Option<Policy> {
     };
     Some(Policy {
         listeners,
+        tls: Arc::new(tls?),
         admin,
         admin_hosts,
         admin_token,

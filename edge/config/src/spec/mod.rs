@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use edge_audit::spec::{AccessLogSpec, AuditSpec};
 use edge_conn::spec::ListenerSpec;
 use edge_core::units::HumanDuration;
+use edge_tls::spec::TlsSpec;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -37,6 +38,9 @@ pub(crate) struct Spec {
     /// Addresses the gateway accepts connections on.
     #[schemars(length(min = 1))]
     pub(crate) listeners: Vec<ListenerSpec>,
+    /// Certificates and TLS policies of the listeners with `tls`.
+    #[serde(default)]
+    pub(crate) tls: TlsSpec,
     /// The listener for health checks and metrics; `off` closes it.
     #[serde(default)]
     pub(crate) admin: AdminSpec,

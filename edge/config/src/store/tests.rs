@@ -61,6 +61,7 @@ impl Folder {
 const MAIN: &str = "\
 listeners: [{address: '127.0.0.1:1'}]
 upstreams: {app: {servers: ['http://main']}}
+profiles: {loose: {body: {limit: 3MiB}}}
 routes: [{upstream: app}]
 ";
 
@@ -132,8 +133,8 @@ fn any_file(dice: &mut Dice, number: usize) -> String {
     if dice.below(3) > 0 {
         text += &own(number, dice.one_of(&["a", "b", "c"]));
     }
-    if dice.below(4) == 0 {
-        let name = dice.one_of(&["default", "strict", "loose"]);
+    if dice.below(8) == 0 {
+        let name = dice.one_of(&["default", "strict", "own"]);
         let limit = dice.one_of(&["1MiB", "2MiB"]);
         let _ = writeln!(text, "profiles: {{{name}: {{body: {{limit: {limit}}}}}}}");
     }
@@ -151,15 +152,19 @@ fn any_file(dice: &mut Dice, number: usize) -> String {
             "paths: [{prefix: /a}], ",
             "paths: [{regex: '/a.*'}], ",
         ]);
-        let upstream = match dice.below(4) {
+        let upstream = match dice.below(12) {
             0 => format!("u{}", dice.below(6)),
-            1 => "app".to_owned(),
+            1..=3 => "app".to_owned(),
             _ if text.starts_with("upstreams") => format!("u{number}"),
             _ => "app".to_owned(),
         };
-        let profile = dice.one_of(&["", "", "", ", profile: strict", ", profile: loose"]);
+        let profile = match dice.below(40) {
+            0 => ", profile: strict",
+            1..=9 => ", profile: loose",
+            _ => "",
+        };
         let waf = dice.one_of(&["", "", ", waf: {mode: detect}"]);
-        let name = match dice.below(8) {
+        let name = match dice.below(20) {
             0 => format!(", name: n{}", dice.below(4)),
             _ => String::new(),
         };
@@ -168,7 +173,7 @@ fn any_file(dice: &mut Dice, number: usize) -> String {
             "  - {{{host}{path}upstream: {upstream}{profile}{waf}{name}}}"
         );
     }
-    match dice.below(14) {
+    match dice.below(30) {
         0 => text.replace("upstream:", "upstraem:"),
         1 => "routes: [".to_owned(),
         _ => text,
@@ -183,6 +188,12 @@ fn step_by_step_gives_what_a_fresh_load_gives() {
         let mut all = Folder::new();
         let mut in_force = false;
         for _ in 0..60 {
+            if !in_force && dice.below(2) == 0 {
+                // Somebody mends it.
+                for number in 0..6 {
+                    all.write(&format!("conf.d/{number}.yaml"), &host(number, "app"));
+                }
+            }
             for _ in 0..=dice.below(2) {
                 let number = dice.below(6);
                 let name = format!("conf.d/{number}.yaml");

@@ -535,7 +535,7 @@ async fn http_2_is_told_by_its_preface_however_it_is_cut() {
             tokio::task::yield_now().await;
         }
         let answer = client.rest().await;
-        assert!(answer.contains("[127.0.0.1 - ]"), "{size}: {answer:?}");
+        assert!(answer.contains("[127.0.0.1 / ]"), "{size}: {answer:?}");
     }
     let closed = Server::start(|spec| spec.h2c = false);
     let answer = closed.ask(h2_get()).await;
@@ -562,5 +562,15 @@ async fn floods_of_http_2_control_frames_end_the_connection() {
     let end = tokio::io::AsyncReadExt::read_to_end(&mut read, &mut answer);
     let end = tokio::time::timeout(Duration::from_secs(5), end).await;
     assert!(end.is_ok(), "cut, not endured");
+    let goaway = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 11];
+    assert!(
+        answer.windows(goaway.len()).any(|frame| frame == goaway),
+        "and told so: GOAWAY, ENHANCE_YOUR_CALM"
+    );
+    let lines = server.log.lines();
+    assert!(
+        lines.contains(&"refused 400 http2_flood".to_owned()),
+        "{lines:?}"
+    );
     drop(sent.await);
 }

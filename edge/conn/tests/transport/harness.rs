@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use edge_conn::spec::ListenerTlsSpec;
 use edge_conn::{
-    BodyFault, GateRefusal, Listener, ListenerShared, ListenerSpec, Observer, TurnedAway,
-    body_fault, connection, serve,
+    BodyFault, GateRefusal, HandshakeFault, Listener, ListenerShared, ListenerSpec, Observer,
+    TurnedAway, body_fault, serve, take_head,
 };
-use edge_core::Connection;
+use edge_core::{Connection, Tls};
+use edge_tls::Terminate;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, ReusedHttpStream};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -38,6 +39,17 @@ impl Log {
 impl Observer for Log {
     fn opened(&self, connection: &Connection) {
         self.note(format!("opened {}", connection.client.ip()));
+        if let Some(tls) = connection.tls.as_deref() {
+            let name = tls.server_name.as_deref().unwrap_or("-");
+            let client = tls.client.as_ref().map_or("-", |client| &client.subject);
+            let Tls {
+                version,
+                cipher,
+                ja4,
+                ..
+            } = tls;
+            self.note(format!("tls {name} {version} {cipher} {ja4} {client}"));
+        }
     }
 
     fn closed(&self, connection: &Connection) {
@@ -48,8 +60,12 @@ impl Observer for Log {
         self.note(format!("turned away {} {}", peer.ip(), why.name()));
     }
 
+    fn handshake_failed(&self, client: SocketAddr, why: HandshakeFault) {
+        self.note(format!("handshake {} {}", client.ip(), why.name()));
+    }
+
     fn refused(&self, refusal: GateRefusal) {
-        assert!(!refusal.raw.is_empty() && refusal.raw.len() <= GateRefusal::RAW_MAX);
+        assert!(refusal.raw.len() <= GateRefusal::RAW_MAX);
         self.note(format!(
             "refused {} {}",
             refusal.status,
@@ -61,7 +77,6 @@ impl Observer for Log {
 /// Answers with what it was asked: client, request line as it arrived, and body.
 pub(crate) struct Echo {
     pub(crate) log: Arc<Log>,
-    shared: Arc<ListenerShared>,
 }
 
 #[async_trait]
@@ -78,7 +93,7 @@ impl HttpServerApp for Echo {
         if path == "/panic-less-refusal" {
             return None; // as when the engine refuses: the head is not taken
         }
-        let head = connection(http.digest()?)?.take_head();
+        let head = take_head(&mut http);
         let target = head.map_or("-".into(), |h| {
             String::from_utf8_lossy(h.target()).into_owned()
         });
@@ -113,10 +128,6 @@ impl HttpServerApp for Echo {
         let settings = HttpPersistentSettings::for_session(&http);
         let reusable = http.finish().await.ok()??;
         Some(ReusedHttpStream::from_reusable_stream(reusable, settings))
-    }
-
-    fn h2_options(&self) -> Option<H2Options> {
-        Some(self.shared.h2_options())
     }
 }
 
@@ -159,12 +170,35 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(edit: impl FnOnce(&mut ListenerSpec)) -> Self {
-        Self::start_app(edit, |log, shared| Echo { log, shared })
+        Self::start_app(edit, |log| Echo { log })
     }
 
     pub(crate) fn start_app<A>(
         edit: impl FnOnce(&mut ListenerSpec),
-        app: impl FnOnce(Arc<Log>, Arc<ListenerShared>) -> A,
+        app: impl FnOnce(Arc<Log>) -> A,
+    ) -> Self
+    where
+        A: HttpServerApp + Send + Sync + 'static,
+    {
+        Self::start_with(edit, None, app)
+    }
+
+    /// A listener that speaks TLS.
+    pub(crate) fn start_tls(
+        edit: impl FnOnce(&mut ListenerSpec),
+        terminate: Arc<dyn Terminate>,
+    ) -> Self {
+        let edit = |spec: &mut ListenerSpec| {
+            spec.tls = Some(ListenerTlsSpec::default());
+            edit(spec);
+        };
+        Self::start_with(edit, Some(terminate), |log| Echo { log })
+    }
+
+    fn start_with<A>(
+        edit: impl FnOnce(&mut ListenerSpec),
+        terminate: Option<Arc<dyn Terminate>>,
+        app: impl FnOnce(Arc<Log>) -> A,
     ) -> Self
     where
         A: HttpServerApp + Send + Sync + 'static,
@@ -175,6 +209,7 @@ impl Server {
         let listener = Listener::try_from(spec).unwrap();
         let shared = Arc::new(ListenerShared::new(
             listener,
+            terminate,
             Arc::clone(&log) as Arc<dyn Observer>,
         ));
         let socket = tokio::net::TcpListener::from_std(
@@ -183,7 +218,7 @@ impl Server {
         .unwrap();
         let address = socket.local_addr().unwrap();
         let (stop, watch) = watch::channel(false);
-        let app = Arc::new(app(Arc::clone(&log), Arc::clone(&shared)));
+        let app = Arc::new(app(Arc::clone(&log)));
         let done = tokio::spawn(serve(socket, app, Arc::clone(&shared), watch));
         Self {
             address,
@@ -206,11 +241,12 @@ impl Server {
     }
 }
 
-pub(crate) struct Client(pub(crate) TcpStream);
+pub(crate) struct Client<S = TcpStream>(pub(crate) S);
 
-impl Client {
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.write_all(bytes.as_ref()).await.unwrap();
+        self.0.flush().await.unwrap();
     }
 
     /// Reads until `end` was seen, or panics after five seconds.

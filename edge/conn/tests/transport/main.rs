@@ -4,3 +4,7 @@
 mod connections;
 mod harness;
 mod proxy;
+mod tls;
+mod tls_attacks;
+mod tls_battery;
+mod tls_harness;

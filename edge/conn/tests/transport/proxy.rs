@@ -65,7 +65,7 @@ impl Upstream {
             }
         });
         let conf = Arc::new(ServerConf::default());
-        let server = Server::start_app(|_| (), |_, _| http_proxy(&conf, Forward(address)));
+        let server = Server::start_app(|_| (), |_| http_proxy(&conf, Forward(address)));
         (Self(receive), server)
     }
 
