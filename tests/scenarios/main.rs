@@ -13,6 +13,7 @@ mod attacks;
 mod audit_logs;
 mod audit_peer;
 mod bodies;
+mod change;
 mod commands;
 mod framing;
 mod http2;
