@@ -43,7 +43,9 @@ fn many(count: usize, upstream: &Upstream) -> Gateway {
         "{main}upstreams: {{ app: {{ servers: [\"${{UPSTREAM}}\"] }} }}\n\
          routes: [{{ hosts: [main.example], upstream: app }}]\n"
     );
-    let mut plan = Gateway::configured(&main).before(upstream).with("TOKEN", TOKEN);
+    let mut plan = Gateway::configured(&main)
+        .before(upstream)
+        .with("TOKEN", TOKEN);
     for number in 0..count {
         plan = plan.file(&format!("conf.d/h{number}.yaml"), &host(number, 0));
     }
@@ -101,7 +103,11 @@ fn a_host_among_twenty_thousand_is_live_in_fifty_milliseconds() {
     let mut by_file = Vec::new();
     for change in 0..changes {
         // Every second one is a host that was not there.
-        let place = if change % 2 == 0 { change * 7 % hosts } else { hosts + change };
+        let place = if change % 2 == 0 {
+            change * 7 % hosts
+        } else {
+            hosts + change
+        };
         let aside = folder.join(".new");
         fs::write(&aside, host(place, change + 1)).unwrap();
         let begin = Instant::now();
@@ -112,7 +118,11 @@ fn a_host_among_twenty_thousand_is_live_in_fifty_milliseconds() {
     let mut by_api = Vec::new();
     let token = format!("Bearer {TOKEN}");
     for change in 0..changes {
-        let place = if change % 2 == 0 { change * 11 % hosts } else { hosts * 2 + change };
+        let place = if change % 2 == 0 {
+            change * 11 % hosts
+        } else {
+            hosts * 2 + change
+        };
         let text = host(place, change + 1000);
         let path = format!("/api/v1/fragments/h{place}");
         let headers = [("Host", gateway.admin.as_str()), ("Authorization", &token)];
@@ -137,7 +147,11 @@ fn a_host_among_twenty_thousand_is_live_in_fifty_milliseconds() {
     let full = percentiles("full reload", full);
     let begin = Instant::now();
     let size = gateway.admin("/metrics").text().len();
-    println!("measured: /metrics: {:.1} ms, {} KiB", begin.elapsed().as_secs_f64() * 1e3, size >> 10);
+    println!(
+        "measured: /metrics: {:.1} ms, {} KiB",
+        begin.elapsed().as_secs_f64() * 1e3,
+        size >> 10
+    );
     thread::sleep(Duration::from_secs(2));
     let resident = gateway.resident_kib() >> 10;
     println!("measured: {resident} MiB resident at the end");
@@ -227,7 +241,9 @@ impl Load {
             .map(|number| {
                 let address = address.to_owned();
                 let (stop, answered, again) = (stop.clone(), answered.clone(), again.clone());
-                thread::spawn(move || ask(&address, host, number % 4 != 0, &stop, &answered, &again))
+                thread::spawn(move || {
+                    ask(&address, host, number % 4 != 0, &stop, &answered, &again)
+                })
             })
             .collect();
         Self {
@@ -263,7 +279,12 @@ fn ask(
     let mut failures = Vec::new();
     let mut kept: Option<Client> = None;
     let connection = if keep { "keep-alive" } else { "close" };
-    let text = request("GET", "/", &[("Host", host), ("Connection", connection)], b"");
+    let text = request(
+        "GET",
+        "/",
+        &[("Host", host), ("Connection", connection)],
+        b"",
+    );
     while !stop.load(Ordering::Relaxed) {
         let fresh = kept.is_none();
         let mut client = kept.take().unwrap_or_else(|| Client::connect(address));
@@ -313,5 +334,9 @@ fn an_upgrade_under_load_loses_no_request() {
         "measured: {upgrades} upgrades: {answered} requests answered, {} failed, {again} idle connections closed between requests",
         failures.len()
     );
-    assert!(failures.is_empty(), "{:?}", &failures[..failures.len().min(3)]);
+    assert!(
+        failures.is_empty(),
+        "{:?}",
+        &failures[..failures.len().min(3)]
+    );
 }

@@ -25,6 +25,8 @@ pub(crate) struct Workers {
     open: BTreeMap<SocketAddr, Open>,
     /// Taken over from another process and not used yet.
     inherited: Vec<TcpListener>,
+    /// Of listeners whose settings changed: their connections go on under the old ones.
+    retired: Vec<watch::Sender<bool>>,
     abort: watch::Sender<bool>,
     /// Ends when every worker has: each holds a sender that is never used.
     ended: mpsc::Receiver<Infallible>,
@@ -45,7 +47,10 @@ struct Open {
     listener: Listener,
     /// One socket a worker.
     sockets: Vec<TcpListener>,
+    /// Ends accepting and, when they carry no request, connections.
     stop: watch::Sender<bool>,
+    /// Ends accepting only.
+    retire: watch::Sender<bool>,
 }
 
 /// Serve this socket until told to stop.
@@ -53,6 +58,7 @@ struct Order {
     socket: TcpListener,
     listener: Arc<ListenerShared>,
     stop: watch::Receiver<bool>,
+    retire: watch::Receiver<bool>,
 }
 
 impl Workers {
@@ -71,6 +77,7 @@ impl Workers {
             threads,
             open: BTreeMap::new(),
             inherited: Vec::new(),
+            retired: Vec::new(),
             abort,
             ended,
         })
@@ -125,21 +132,21 @@ impl Workers {
             let address = listener.address();
             let before = self.open.remove(&address);
             if let Some(open) = before.as_ref().filter(|open| open.listener == *listener) {
-                let (listener, sockets) = (open.listener.clone(), clone_all(&open.sockets)?);
-                let stop = open.stop.clone();
-                self.open.insert(
-                    address,
-                    Open {
-                        listener,
-                        sockets,
-                        stop,
-                    },
-                );
+                let open = Open {
+                    listener: open.listener.clone(),
+                    sockets: clone_all(&open.sockets)?,
+                    stop: open.stop.clone(),
+                    retire: open.retire.clone(),
+                };
+                self.open.insert(address, open);
                 continue;
             }
             let sockets = match before {
                 Some(open) => {
-                    open.stop.send_replace(true);
+                    open.retire.send_replace(true);
+                    // Forgets those whose connections have all ended.
+                    self.retired.retain(|stop| !stop.is_closed());
+                    self.retired.push(open.stop);
                     open.sockets
                 }
                 None => bound.sockets.remove(&address).unwrap_or_default(),
@@ -169,8 +176,9 @@ impl Workers {
 
     /// Stops accepting; requests in flight go on.
     pub(crate) fn drain(self) -> Draining {
-        for open in self.open.values() {
-            open.stop.send_replace(true);
+        let open = self.open.values().map(|open| &open.stop);
+        for stop in open.chain(&self.retired) {
+            stop.send_replace(true);
         }
         // Without a sender of orders a worker ends once nothing is left to serve.
         Draining {
@@ -181,6 +189,7 @@ impl Workers {
 
     fn open_listener(&self, listener: Listener, sockets: Vec<TcpListener>) -> io::Result<Open> {
         let (stop, stopped) = watch::channel(false);
+        let (retire, retired) = watch::channel(false);
         let observer: Arc<dyn Observer> = self.shared.clone();
         let listening = Arc::new(ListenerShared::new(listener.clone(), None, observer));
         // All of them: connections wait at each, and there may be more than workers.
@@ -189,6 +198,7 @@ impl Workers {
                 socket: socket.try_clone()?,
                 listener: listening.clone(),
                 stop: stopped.clone(),
+                retire: retired.clone(),
             };
             worker
                 .orders
@@ -199,6 +209,7 @@ impl Workers {
             listener,
             sockets,
             stop,
+            retire,
         })
     }
 }
@@ -265,6 +276,7 @@ async fn serve(
         socket,
         listener,
         stop,
+        retire,
     }: Order,
     shared: Arc<Shared>,
 ) {
@@ -283,7 +295,7 @@ async fn serve(
     };
     let mut proxy = pingora::proxy::HttpProxy::new(Proxy { shared }, Arc::new(conf));
     proxy.handle_init_modules();
-    edge_conn::serve(socket, Arc::new(proxy), listener, stop).await;
+    edge_conn::serve(socket, Arc::new(proxy), listener, retire, stop).await;
 }
 
 /// One socket for each worker; the kernel spreads connections over them.

@@ -9,13 +9,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use edge_config::Change;
 use edge_core::Diagnostic;
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
 /// Tells when a watched file changed.
@@ -35,17 +36,38 @@ pub(crate) struct Watch {
 #[derive(Debug, Default)]
 struct News {
     files: BTreeSet<PathBuf>,
+    /// Files that somebody writes and has not closed yet.
+    open: BTreeSet<PathBuf>,
     /// More than `files`.
     everything: bool,
 }
 
 impl News {
-    fn add(&mut self, path: PathBuf) {
+    fn add(&mut self, kind: EventKind, path: PathBuf) {
         self.everything |= self.files.len() >= MAX_NEWS;
-        if !self.everything {
-            self.files.insert(path);
+        if self.everything {
+            return;
         }
+        match kind {
+            EventKind::Create(CreateKind::File) | EventKind::Modify(ModifyKind::Data(_)) => {
+                self.open.insert(path.clone());
+            }
+            _ => {
+                self.open.remove(&path);
+            }
+        }
+        self.files.insert(path);
     }
+
+    /// Whether a file may be half written.
+    fn is_unfinished(&self) -> bool {
+        !self.open.is_empty()
+    }
+}
+
+/// Opening and reading is no change; closing ends one.
+fn is_change(kind: EventKind) -> bool {
+    kind == EventKind::Access(AccessKind::Close(AccessMode::Write)) || !kind.is_access()
 }
 
 /// What counts as a change.
@@ -72,16 +94,16 @@ impl Watch {
             match event {
                 // Events were lost: the kernel's queue is bounded.
                 Ok(event) if event.need_rescan() => noted.everything = true,
-                Ok(event) if event.kind.is_access() => return,
+                Ok(event) if !is_change(event.kind) => return,
                 Ok(event) => {
                     let known = known.load();
                     let mut paths = event.paths.into_iter();
                     let Some(first) = paths.find(|path| known.contains(path)) else {
                         return;
                     };
-                    noted.add(first);
+                    noted.add(event.kind, first);
                     for path in paths.filter(|path| known.contains(path)) {
-                        noted.add(path);
+                        noted.add(event.kind, path);
                     }
                 }
                 Err(_) => noted.everything = true,
@@ -130,6 +152,10 @@ impl Watch {
         self.follow(all);
     }
 
+    fn news(&self) -> MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The last change was taken over.
     pub(crate) const fn settled(&mut self) {
         self.unsettled = false;
@@ -147,12 +173,13 @@ impl Watch {
         }
         for _ in 0..MAX_QUIET {
             tokio::time::sleep(QUIET).await;
-            if self.changes.try_recv().is_err() {
+            if self.changes.try_recv().is_err() && !self.news().is_unfinished() {
                 break;
             }
         }
-        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
-        let News { files, everything } = std::mem::take(&mut *news);
+        let News {
+            files, everything, ..
+        } = std::mem::take(&mut *self.news());
         if everything || self.unsettled {
             Change::Everything
         } else {
@@ -241,8 +268,8 @@ pub(crate) fn refused(mistakes: &[Diagnostic]) {
 }
 
 const QUIET: Duration = Duration::from_millis(5);
-/// A folder that is written all the time is looked at this often.
-const MAX_QUIET: usize = 20;
+/// A folder that is written all the time, or a file that is not closed, is looked at after this many.
+const MAX_QUIET: usize = 40;
 /// Of more files it is not noted which.
 const MAX_NEWS: usize = 1000;
 /// As the kernel has it.

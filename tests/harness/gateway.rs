@@ -293,7 +293,11 @@ impl Gateway {
                 return status;
             }
             assert!(self.runs(), "the new one ended:\n{}", tail(&self.log()));
-            assert!(Instant::now() < deadline, "no upgrade:\n{}", tail(&self.log()));
+            assert!(
+                Instant::now() < deadline,
+                "no upgrade:\n{}",
+                tail(&self.log())
+            );
             thread::sleep(Duration::from_millis(20));
         }
     }

@@ -30,7 +30,13 @@ fn status_of(gateway: &Gateway, host: &str) -> u16 {
     Client::request(&gateway.address, "GET", "/", &[("Host", host)], b"").status
 }
 
-fn fragment(gateway: &Gateway, method: &str, name: &str, more: &[(&str, &str)], body: &str) -> Message {
+fn fragment(
+    gateway: &Gateway,
+    method: &str,
+    name: &str,
+    more: &[(&str, &str)],
+    body: &str,
+) -> Message {
     let path = format!("/api/v1/fragments/{name}");
     let token = format!("Bearer {TOKEN}");
     let mut headers = vec![("Host", gateway.admin.as_str()), ("Authorization", &token)];
@@ -75,7 +81,12 @@ fn what_would_be_wrong_is_refused_with_its_place_and_changes_nothing() {
     let refused = fragment(&gateway, "PUT", "x", &[], text);
     assert_eq!(refused.status, 422);
     let said = refused.text();
-    for part in ["no upstream of this name", "\"line\":2", "x.yaml", "did you mean"] {
+    for part in [
+        "no upstream of this name",
+        "\"line\":2",
+        "x.yaml",
+        "did you mean",
+    ] {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert!(!gateway.folder().join("conf.d/x.yaml").exists());
@@ -85,7 +96,10 @@ fn what_would_be_wrong_is_refused_with_its_place_and_changes_nothing() {
         status["config_checksum"].as_str().unwrap().to_owned()
     };
     assert_eq!(checksum(&before), checksum(&after));
-    let wrong = [("Host", gateway.admin.as_str()), ("Authorization", "Bearer no")];
+    let wrong = [
+        ("Host", gateway.admin.as_str()),
+        ("Authorization", "Bearer no"),
+    ];
     let path = "/api/v1/fragments/x";
     let refused = Client::request(&gateway.admin, "PUT", path, &wrong, host(1).as_bytes());
     assert_eq!(refused.status, 401);
@@ -108,7 +122,9 @@ fn instances_with_the_same_files_show_the_same_checksum() {
     // The other way round, in other words.
     fragment(&two, "PUT", "b", &[], &format!("# the same\n{}", host(2)));
     fragment(&two, "PUT", "a", &[], &host(1));
-    eventually("the same checksum", || (checksum(&one) == checksum(&two)).then_some(()));
+    eventually("the same checksum", || {
+        (checksum(&one) == checksum(&two)).then_some(())
+    });
     assert_ne!(before, checksum(&one));
     let config = one.config();
     let arguments = ["check", "--checksum", "--config", config.to_str().unwrap()];
@@ -152,7 +168,11 @@ fn figures_are_kept_per_host_and_bounded() {
     assert_eq!(hosts["total"], 4, "three hosts and the rest: {hosts}");
     let of = |name: &str| {
         let hosts = hosts["hosts"].as_array().unwrap();
-        hosts.iter().find(|host| host["host"] == name).unwrap().clone()
+        hosts
+            .iter()
+            .find(|host| host["host"] == name)
+            .unwrap()
+            .clone()
     };
     assert_eq!(of("main.example")["success_rate"], 1.0);
     assert_eq!(of("main.example")["bytes_out"], 12);
@@ -174,7 +194,9 @@ fn a_new_process_takes_over_and_the_old_one_finishes_what_it_began() {
     });
     let socket = tempfile::tempdir().unwrap();
     let path = socket.path().join("upgrade.sock");
-    let plan = Gateway::configured(&config()).before(&slow).with("TOKEN", TOKEN);
+    let plan = Gateway::configured(&config())
+        .before(&slow)
+        .with("TOKEN", TOKEN);
     let plan = plan.with("PALISADE_UPGRADE_SOCKET", path.to_str().unwrap());
     let mut gateway = plan.file("conf.d/.keep", "").start();
     let mut waiting = Client::connect(&gateway.address);
@@ -183,16 +205,23 @@ fn a_new_process_takes_over_and_the_old_one_finishes_what_it_began() {
     // A new one that fails changes nothing.
     let good = config();
     gateway.write_config(&good.replace("upstream: app", "upstream: gone"));
-    eventually("the refused reload", || gateway.log().contains("refused").then_some(()));
+    eventually("the refused reload", || {
+        gateway.log().contains("refused").then_some(())
+    });
     let said = palisade(
         &["run", "--config", gateway.config().to_str().unwrap()],
-        &[("PALISADE_UPGRADE_SOCKET", path.to_str().unwrap()), ("TOKEN", TOKEN)],
+        &[
+            ("PALISADE_UPGRADE_SOCKET", path.to_str().unwrap()),
+            ("TOKEN", TOKEN),
+        ],
         b"",
     );
     assert_ne!(said.code, 0);
     assert_eq!(status_of(&gateway, "main.example"), 200);
     gateway.write_config(&good);
-    eventually("the reload", || gateway.log().contains("reloaded").then_some(()));
+    eventually("the reload", || {
+        gateway.log().contains("reloaded").then_some(())
+    });
     let status = gateway.upgrade();
     assert_eq!(status.code(), Some(0));
     assert_eq!(waiting.answer().text(), "finished");
