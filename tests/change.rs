@@ -340,3 +340,84 @@ fn an_upgrade_under_load_loses_no_request() {
         &failures[..failures.len().min(3)]
     );
 }
+
+#[test]
+#[ignore = "slow: make soak"]
+fn a_thousand_reloads_of_a_thousand_routes_cut_no_stream_and_lose_no_request() {
+    let count = number("RELOADS", 1000);
+    let upstream = Upstream::answering(|seen| match seen.message.target() {
+        "/socket" => Answer::Upgrade("websocket".to_owned()),
+        "/events" => Answer::Paced {
+            headers: vec![("Content-Type".to_owned(), "text/event-stream".to_owned())],
+            chunks: vec![(Duration::from_millis(100), b"data: x\n\n".to_vec()); 100_000],
+        },
+        _ => Answer::text("here"),
+    });
+    let config = |version: usize| {
+        // Routes, profiles, an upstream and settings of the listener change in turn.
+        let mut text = LISTENER.replace(
+            "address: \"${LISTEN}\"",
+            &format!(
+                "address: \"${{LISTEN}}\", head: {{ deadline: {}s }}",
+                10 + version % 4 / 2
+            ),
+        );
+        let _ = writeln!(
+            text,
+            "upstreams: {{ app: {{ servers: [\"${{UPSTREAM}}\"], retries: {{ attempts: {} }} }} }}\n\
+             profiles: {{ default: {{ body: {{ limit: {}MiB }}, waf: {{ directives: \"SecRule ARGS '@rx word{version}' 'id:1,phase:1,deny'\" }} }} }}\nroutes:",
+            1 + version % 3,
+            10 + version % 5,
+        );
+        for number in 0..1000 {
+            let _ = writeln!(
+                text,
+                "  - {{ hosts: [h{number}.example], paths: [{{ prefix: /v{version} }}], upstream: app }}"
+            );
+        }
+        text.push_str("  - { upstream: app }\n");
+        text
+    };
+    let gateway = Gateway::configured(&config(0)).before(&upstream).start();
+    let mut socket = Client::connect(&gateway.address);
+    let upgrade = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    socket.send(&request("GET", "/socket", &upgrade, b""));
+    assert_eq!(socket.head().unwrap().unwrap().status, 101);
+    let mut events = Client::connect(&gateway.address);
+    events.send(&request("GET", "/events", &[], b""));
+    assert_eq!(events.head().unwrap().unwrap().status, 200);
+    let load = Load::start(&gateway.address, "h999.example");
+    let reloads = || gateway.metric("palisade_config_reload_success_total");
+    let mut early = 0;
+    for version in 1..=count {
+        let before = reloads();
+        gateway.write_config(&config(version));
+        gateway.signal("HUP");
+        eventually("a reload", || (reloads() > before).then_some(()));
+        socket.send(format!("{version:08}").as_bytes());
+        assert_eq!(socket.bytes(8), format!("{version:08}").as_bytes());
+        assert!(!events.some_bytes().unwrap().is_empty());
+        if version <= count.min(100) {
+            early = early.max(gateway.resident_kib());
+        }
+    }
+    let (answered, again, failures) = load.finish();
+    let end = gateway.resident_kib();
+    println!(
+        "measured: {count} reloads of 1,000 routes: {answered} requests answered, {} failed, {again} idle \
+         connections closed between requests, no stream cut, resident at most {early} KiB in the first \
+         hundred, {end} KiB at the end",
+        failures.len()
+    );
+    assert!(
+        failures.is_empty(),
+        "{:?}",
+        &failures[..failures.len().min(3)]
+    );
+    assert!(end < early + early / 20, "{early} KiB grew to {end} KiB");
+}

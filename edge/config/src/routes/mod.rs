@@ -39,7 +39,7 @@ pub struct Route {
     upstream: Arc<Upstream>,
     profile: Arc<Profile>,
     /// If it is not the profile's.
-    waf: Option<Waf>,
+    waf: Option<Box<Waf>>,
     conditions: Conditions,
     hosts: Box<[HostPattern]>,
     paths: Box<[PathPattern]>,
@@ -125,7 +125,7 @@ impl Route {
             name,
             upstream,
             profile,
-            waf,
+            waf: waf.map(Box::new),
             conditions,
             hosts: hosts.into(),
             paths: paths.into(),
@@ -146,7 +146,7 @@ impl Route {
             Arc::clone(&self.name),
             Arc::clone(upstream),
             Arc::clone(profile),
-            self.waf.clone(),
+            self.waf.as_deref().cloned(),
             Asks {
                 conditions: self.conditions.clone(),
                 hosts: self.hosts.to_vec(),
@@ -188,7 +188,7 @@ impl Route {
     /// The route's own firewall, where it changes the profile's.
     #[must_use]
     pub const fn waf(&self) -> Option<&Waf> {
-        self.waf.as_ref()
+        self.waf.as_deref()
     }
 }
 
