@@ -83,6 +83,10 @@ bench-memory: ## resident size with one, two and two hundred sites that share ru
 	PALISADE_BIN=$${CARGO_TARGET_DIR:-target}/release/palisade \
 	  cargo test -p palisade-tests --test soak -- --ignored --nocapture mebibyte
 
+.PHONY: tls-judges
+tls-judges: ## testssl.sh and sslyze against the default TLS policy (TESTSSL, SSLYZE)
+	@scripts/tls-judges.sh
+
 .PHONY: soak
 soak: ## the slow proofs: 1 GiB upload, 2,000 slow clients, reloads under load, 1,000 reloads (RELOADS)
 	cargo build --release -p edge --bin palisade

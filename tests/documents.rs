@@ -12,6 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use harness::gateway::palisade;
+use harness::tls::{Authority, KeyKind};
 use harness::{corpus, skipped, workspace};
 use serde_json::Value;
 
@@ -131,6 +132,10 @@ fn every_example_passes_check() {
     let crs = corpus("CRS_DIR", "crs4");
     let folder = tempfile::tempdir().unwrap();
     let record = folder.path().join("decisions.jsonl");
+    let pem = Authority::new("test").server(&["app.example.com"], KeyKind::Ecdsa, 1);
+    let (certificate, key) = (folder.path().join("a.crt"), folder.path().join("a.key"));
+    fs::write(&certificate, &pem.certificate).unwrap();
+    fs::write(&key, &pem.key).unwrap();
     let (mut checked, mut left_out) = (0, Vec::new());
     for entry in fs::read_dir(workspace().join("deploy/examples")).unwrap() {
         let path = entry.unwrap().path();
@@ -150,6 +155,8 @@ fn every_example_passes_check() {
                 ("UPSTREAM", "http://127.0.0.1:9"),
                 ("AUDIT_LOG", record.to_str().unwrap()),
                 ("CRS_DIR", crs.to_str().unwrap()),
+                ("TLS_CERT", certificate.to_str().unwrap()),
+                ("TLS_KEY", key.to_str().unwrap()),
             ],
             b"",
         );

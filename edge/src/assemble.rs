@@ -17,6 +17,7 @@ use edge_config::{
 };
 use edge_conn::gate::HeadLimits;
 use edge_core::{Diagnostic, Exchange, Head, Mode, Refusal};
+use edge_tls::Terminator;
 use waf_rules::Kept;
 
 use crate::hosts::Hosts;
@@ -31,7 +32,9 @@ use crate::upstreams::{Balance, Dial, Ejection, Group, Server, Settings};
 pub(crate) struct Assembled {
     /// What runs.
     pub(crate) gateway: Gateway,
-    /// Doubts about rules.
+    /// Certificates and TLS policies, to be adopted with it.
+    pub(crate) tls: Option<edge_tls::Prepared>,
+    /// Doubts about rules and certificates.
     pub(crate) warnings: Vec<Diagnostic>,
     /// Upstream groups that the configuration before did not have.
     pub(crate) fresh: Vec<Arc<UpstreamState>>,
@@ -91,19 +94,25 @@ pub(crate) struct UpstreamState {
     pub(crate) grpc: bool,
     /// Which `Host` its servers see.
     pub(crate) host_header: HostHeader,
+    /// Whether all its servers speak HTTP/1 without TLS.
+    pub(crate) direct: bool,
+    /// Idle connections to one address that a worker keeps.
+    pub(crate) keepalive: usize,
     /// Counters.
     pub(crate) metrics: UpstreamMetrics,
 }
 
 /// Builds what runs from `policy`; rules that are the same as in `before` are taken from there.
-/// `watch` gets the rule files and their folders, also if they hold mistakes.
+/// Certificates are prepared for `terminator`. `watch` gets the files of rules and certificates and their
+/// folders, also if they hold mistakes.
 ///
 /// # Errors
-/// Every mistake in every rule file.
+/// Every mistake in every file of rules, and every certificate that cannot be used.
 pub(crate) fn assemble(
     policy: Arc<Policy>,
     metrics: &Metrics,
     before: Option<&Gateway>,
+    terminator: &Terminator,
     watch: &mut Vec<PathBuf>,
 ) -> Result<Assembled, Vec<Diagnostic>> {
     let mut rules = match before {
@@ -133,9 +142,11 @@ pub(crate) fn assemble(
         }
     }
     watch.append(&mut rules.files);
-    if !mistakes.is_empty() {
+    let tls = terminator.prepare(policy.tls(), watch);
+    let tls = tls.inspect_err(|more| mistakes.extend(more.iter().cloned()));
+    let Some(mut tls) = tls.ok().filter(|_| mistakes.is_empty()) else {
         return Err(mistakes);
-    }
+    };
     let mut fresh = Vec::new();
     let upstreams = policy.upstreams().values().map(|config| {
         let known = before.and_then(|before| before.upstreams.get(config.name()));
@@ -158,7 +169,8 @@ pub(crate) fn assemble(
         Some((route.id(), Arc::new(state)))
     });
     let routes = routes.collect();
-    let warnings = std::mem::take(&mut rules.warnings);
+    let mut warnings = std::mem::take(&mut rules.warnings);
+    warnings.append(&mut tls.warnings);
     let rules_checksum = rules.checksum();
     let gateway = Gateway {
         routes,
@@ -178,6 +190,7 @@ pub(crate) fn assemble(
     };
     Ok(Assembled {
         gateway,
+        tls: Some(tls),
         warnings,
         fresh,
     })
@@ -221,6 +234,7 @@ pub(crate) fn adapt(
     gateway.policy = policy;
     Some(Assembled {
         gateway,
+        tls: None,
         warnings: Vec::new(),
         fresh,
     })
@@ -235,6 +249,11 @@ impl Gateway {
         let found = self.policy.routes().find(&RouteQuery::new(head));
         let found = found.map_err(|_| Refusal::new(400, "path could be read in two ways"))?;
         Ok(found.and_then(|route| self.routes.get(&route.id()).cloned()))
+    }
+
+    /// The host a request is for: without port, in lower case; empty if it names none.
+    pub(crate) fn host(head: &Head) -> String {
+        String::from_utf8_lossy(&RouteQuery::new(head).host()).into_owned()
     }
 
     /// The client behind `peer`, after trusted proxies.
@@ -408,6 +427,9 @@ fn upstream_state(upstream: &Arc<Upstream>, metrics: &Metrics) -> UpstreamState 
         group: Arc::new(Group::new(settings, Instant::now())),
         grpc: upstream.grpc(),
         host_header: upstream.host_header(),
+        direct: upstream.protocol() != Protocol::H2c
+            && upstream.servers().iter().all(|server| !server.tls),
+        keepalive: upstream.keepalive(),
         metrics: metrics.upstream(upstream.name()),
     }
 }

@@ -12,9 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_conn::{Listener, ListenerShared, Observer};
+use edge_tls::Terminate;
 use pingora::server::configuration::ServerConf;
 use tokio::sync::{mpsc, watch};
 
+use crate::direct::Direct;
 use crate::proxy::Proxy;
 use crate::shared::Shared;
 
@@ -191,7 +193,15 @@ impl Workers {
         let (stop, stopped) = watch::channel(false);
         let (retire, retired) = watch::channel(false);
         let observer: Arc<dyn Observer> = self.shared.clone();
-        let listening = Arc::new(ListenerShared::new(listener.clone(), None, observer));
+        let tls: Option<Arc<dyn Terminate>> = match listener.handshake() {
+            Some(_) => Some(self.shared.tls().clone()),
+            None => None,
+        };
+        let direct = Arc::new(Direct {
+            shared: self.shared.clone(),
+        });
+        let listening = ListenerShared::new(listener.clone(), tls, observer).with_direct(direct);
+        let listening = Arc::new(listening);
         // All of them: connections wait at each, and there may be more than workers.
         for (worker, socket) in self.threads.iter().cycle().zip(&sockets) {
             let order = Order {

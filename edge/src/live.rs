@@ -91,7 +91,7 @@ impl Live for State {
     }
 
     fn metrics(&self) -> String {
-        self.shared.gateway().refresh_gauges();
+        self.shared.refresh_gauges();
         self.metrics.text()
     }
 

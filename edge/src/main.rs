@@ -6,6 +6,7 @@
 mod admin;
 mod assemble;
 mod commands;
+mod direct;
 mod editor;
 mod hosts;
 mod listen;

@@ -7,11 +7,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::UNIX_EPOCH;
 
 use arc_swap::ArcSwap;
 use edge_audit::{Metrics, Recorder};
 use edge_conn::{GateRefusal, HandshakeFault, Observer, TurnedAway};
 use edge_core::{Connection, Decision, Exchange, Layer, Refusal, RequestId, Verdict};
+use edge_tls::Terminator;
 
 use crate::assemble::{Gateway, RouteState};
 use crate::pipeline;
@@ -20,6 +22,7 @@ use crate::stages::waf::Inspection;
 /// Shared by all workers for the life of the process.
 pub(crate) struct Shared {
     current: ArcSwap<Gateway>,
+    tls: Arc<Terminator>,
     recorder: Recorder,
     metrics: Arc<Metrics>,
     /// Upper half of every request's name: random, so that names of two processes never meet.
@@ -38,11 +41,13 @@ impl Shared {
     /// The system has no randomness to give.
     pub(crate) fn new(
         gateway: Gateway,
+        tls: Arc<Terminator>,
         recorder: Recorder,
         metrics: Arc<Metrics>,
     ) -> Result<Self, getrandom::Error> {
         Ok(Self {
             current: ArcSwap::from_pointee(gateway),
+            tls,
             recorder,
             metrics,
             process: getrandom::u64()?,
@@ -60,6 +65,22 @@ impl Shared {
     /// Swaps the configuration; requests in flight finish on the old one.
     pub(crate) fn replace(&self, gateway: Gateway) {
         self.current.store(Arc::new(gateway));
+    }
+
+    /// Certificates and TLS policies of this moment.
+    pub(crate) const fn tls(&self) -> &Arc<Terminator> {
+        &self.tls
+    }
+
+    /// Brings gauges that follow the clock or the certificates up to date, before they are read.
+    pub(crate) fn refresh_gauges(&self) {
+        self.gateway().refresh_gauges();
+        let ends = self.tls.expiries();
+        self.metrics.tls.certificates(ends.iter().map(|end| {
+            let since = end.not_after.duration_since(UNIX_EPOCH).unwrap_or_default();
+            let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+            (&*end.name, end.key, seconds)
+        }));
     }
 
     /// A name for the next exchange.
@@ -151,11 +172,15 @@ impl Observer for Shared {
         self.metrics.connections.refused(why.name()).inc();
     }
 
-    fn handshake_failed(&self, _client: SocketAddr, _why: HandshakeFault) {
+    fn handshake_failed(&self, _client: SocketAddr, why: HandshakeFault) {
         self.metrics.connections.refused("tls_handshake").inc();
+        self.metrics.tls.failed(why.name());
     }
 
-    fn opened(&self, _connection: &Connection) {
+    fn opened(&self, connection: &Connection) {
+        if let Some(tls) = &connection.tls {
+            self.metrics.tls.succeeded(tls.version);
+        }
         self.metrics.connections.accepted.inc();
         self.metrics.connections.active.inc();
     }

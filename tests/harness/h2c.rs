@@ -11,9 +11,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::{RecvStream, client, server};
 use http::{HeaderMap, Request, Response, StatusCode};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime;
 use tokio::sync::oneshot;
+use tokio_rustls::TlsConnector;
 
 /// A response, or the reset that came in its place.
 #[derive(Debug)]
@@ -37,16 +41,43 @@ pub fn exchange(address: &str, requests: Vec<Call>) -> Result<Vec<Reply>, h2::Er
         let stream = TcpStream::connect(address)
             .await
             .expect("the gateway accepts");
-        let (mut sender, connection) = client::handshake(stream).await?;
-        let driver = tokio::spawn(connection);
-        let mut replies = Vec::new();
-        for call in requests {
-            sender = sender.ready().await?;
-            replies.push(call.send(&mut sender).await?);
-        }
-        driver.abort();
-        Ok(replies)
+        exchange_over(stream, requests).await
     })
+}
+
+/// As [`exchange`], over TLS.
+pub(crate) fn exchange_over_tls(
+    address: &str,
+    config: ClientConfig,
+    name: ServerName<'static>,
+    requests: Vec<Call>,
+) -> Result<Vec<Reply>, h2::Error> {
+    block_on(async move {
+        let stream = TcpStream::connect(address)
+            .await
+            .expect("the gateway accepts");
+        let connector = TlsConnector::from(Arc::new(config));
+        let stream = connector
+            .connect(name, stream)
+            .await
+            .expect("the handshake succeeds");
+        exchange_over(stream, requests).await
+    })
+}
+
+async fn exchange_over(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    requests: Vec<Call>,
+) -> Result<Vec<Reply>, h2::Error> {
+    let (mut sender, connection) = client::handshake(stream).await?;
+    let driver = tokio::spawn(connection);
+    let mut replies = Vec::new();
+    for call in requests {
+        sender = sender.ready().await?;
+        replies.push(call.send(&mut sender).await?);
+    }
+    driver.abort();
+    Ok(replies)
 }
 
 /// One request over HTTP/2.
@@ -76,6 +107,16 @@ impl Call {
             body: Bytes::new(),
             trailers: None,
         }
+    }
+
+    /// Asks this host, by `https`.
+    #[must_use]
+    pub fn of(mut self, host: &str) -> Self {
+        let path = self.request.uri().path_and_query();
+        let path = path.map_or("/", |path| path.as_str());
+        let uri = format!("https://{host}{path}").parse();
+        *self.request.uri_mut() = uri.expect("a test's host is well formed");
+        self
     }
 
     /// Adds a header field.

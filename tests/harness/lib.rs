@@ -29,6 +29,7 @@ pub mod h2c;
 pub mod http1;
 pub mod places;
 pub mod record;
+pub mod tls;
 pub mod upstream;
 
 pub use client::{Client, Outcome};

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and skips aloud"
 )]
 
+mod answers;
 mod attacks;
 mod audit_logs;
 mod audit_peer;
@@ -27,4 +28,5 @@ mod routing;
 mod sharing;
 mod slow;
 mod streams;
+mod tls;
 mod yielding;

@@ -93,6 +93,24 @@ fn json(out: &mut Vec<u8>, exchange: &Exchange, style: &Style) {
             }
         }
     }
+    if let Some(tls) = &exchange.connection.tls {
+        let (version, cipher) = (tls.version, tls.cipher);
+        put(
+            out,
+            format_args!(",\"tls_version\":\"{version}\",\"tls_cipher\":\"{cipher}\",\"ja4\":"),
+        );
+        json_text(out, &tls.ja4, style.max_value);
+        let subject = tls.client.as_ref().map(|client| &*client.subject);
+        for (key, text) in [
+            ("server_name", tls.server_name.as_deref()),
+            ("client_subject", subject),
+        ] {
+            if let Some(text) = text {
+                put(out, format_args!(",\"{key}\":"));
+                json_text(out, text, style.max_value);
+            }
+        }
+    }
     match exchange.response_status {
         Some(status) => put(out, format_args!(",\"status\":{status}")),
         None => put(out, format_args!(",\"status\":null")),

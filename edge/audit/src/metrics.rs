@@ -6,6 +6,7 @@
 //! and their number is bounded: what exceeds a bound is counted under `other`.
 
 mod hosts;
+mod tls;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -22,6 +23,8 @@ use crate::outcome::Outcome;
 pub use hosts::{
     HOST_BYTES, HOST_RESPONSES, HOST_SECONDS, HostFigures, HostOrder, HostSummary, Hosts,
 };
+
+pub use tls::{TLS_CERTIFICATES, TLS_HANDSHAKES, TLS_NOT_AFTER, TlsMetrics};
 
 /// Finished exchanges by route and verdict.
 pub const REQUESTS: &str = "palisade_requests_total";
@@ -80,6 +83,8 @@ pub struct Metrics {
     pub records: RecordCounters,
     /// Of the listeners.
     pub connections: Connections,
+    /// Of TLS.
+    pub tls: TlsMetrics,
     /// Of the configuration.
     pub reloads: Reloads,
     /// Of the hosts that routes name.
@@ -142,6 +147,7 @@ impl Metrics {
             upstreams: Known::up_to(MAX_UPSTREAMS),
             records: RecordCounters::register(&r)?,
             connections: Connections::register(&r)?,
+            tls: TlsMetrics::register(&r)?,
             reloads: Reloads::register(&r)?,
             registry: r,
         }))

@@ -8,7 +8,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use edge_core::{Exchange, Fault, Finding, Head, Verdict};
+use edge_core::{Exchange, Fault, Finding, Head, Tls, Verdict};
 
 use crate::escape::{json_bytes, json_text};
 use crate::outcome::Outcome;
@@ -70,6 +70,36 @@ impl Object<'_> {
         self.put(format_args!(",\"client\":\"{ip}\",\"client_port\":{port}"));
         let (peer, local) = (connection.peer, connection.local);
         self.put(format_args!(",\"peer\":\"{peer}\",\"local\":\"{local}\""));
+        if let Some(tls) = &connection.tls {
+            self.tls(tls);
+        }
+    }
+
+    /// What the handshake said; the names are the client's own words.
+    fn tls(&mut self, tls: &Tls) {
+        self.key("tls");
+        let (version, cipher) = (tls.version, tls.cipher);
+        self.put(format_args!(
+            "{{\"version\":\"{version}\",\"cipher\":\"{cipher}\""
+        ));
+        self.key("server_name");
+        self.optional(tls.server_name.as_deref());
+        self.key("ja4");
+        self.text(&tls.ja4);
+        if let Some(client) = &tls.client {
+            self.key("client_subject");
+            self.text(&client.subject);
+            self.key("client_issuer");
+            self.text(&client.issuer);
+            self.key("client_serial");
+            self.text(&client.serial);
+            self.key("client_sha256");
+            self.text(&client.sha256);
+            self.key("client_names");
+            let names = client.names.get(..MAX_NAMES).unwrap_or(&client.names);
+            self.array(names, |object, name| object.text(name));
+        }
+        self.out.push(b'}');
     }
 
     fn request(&mut self, head: &Head) {
@@ -297,6 +327,8 @@ impl std::fmt::Display for Micros {
 
 /// Header fields written; the gate's own cap is usually lower.
 const MAX_FIELDS: usize = 256;
+/// Names of a client's certificate written.
+const MAX_NAMES: usize = 16;
 /// Tags written for one message.
 const MAX_TAGS: usize = 64;
 

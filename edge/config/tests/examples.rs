@@ -16,6 +16,9 @@ fn variables(name: &str) -> Option<String> {
         "LISTEN" => "127.0.0.1:18080",
         "UPSTREAM" => "http://127.0.0.1:18081",
         "AUDIT_LOG" => "/tmp/audit.jsonl",
+        "LISTEN_TLS" => "127.0.0.1:18443",
+        "TLS_CERT" => "/etc/palisade/fullchain.pem",
+        "TLS_KEY" => "/etc/palisade/key.pem",
         "CRS_DIR" => "/opt/crs4",
         _ => return None,
     };
@@ -58,6 +61,7 @@ fn every_example_loads_without_a_warning() {
         "crs.yaml",
         "full.yaml",
         "plain.yaml",
+        "tls.yaml",
         "waf.yaml",
     ];
     assert_eq!(names, known);

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::cap::{AddressCap, Place};
-use crate::{Listener, Observer, TurnedAway, connection};
+use crate::{Direct, Listener, Observer, TurnedAway, connection};
 
 /// What the workers of one listener share.
 pub struct ListenerShared {
@@ -27,6 +27,7 @@ pub struct ListenerShared {
     cap: AddressCap,
     open: AtomicUsize,
     observer: Arc<dyn Observer>,
+    direct: Option<Arc<dyn Direct>>,
 }
 
 impl ListenerShared {
@@ -45,7 +46,15 @@ impl ListenerShared {
             cap,
             open: AtomicUsize::new(0),
             observer,
+            direct: None,
         }
+    }
+
+    /// Lets `direct` serve what needs no engine.
+    #[must_use]
+    pub fn with_direct(mut self, direct: Arc<dyn Direct>) -> Self {
+        self.direct = Some(direct);
+        self
     }
 
     /// The policy.
@@ -62,6 +71,10 @@ impl ListenerShared {
 
     pub(crate) fn tls(&self) -> Option<&dyn Terminate> {
         self.tls.as_deref()
+    }
+
+    pub(crate) fn direct(&self) -> Option<&dyn Direct> {
+        self.direct.as_deref()
     }
 
     pub(crate) fn observer(&self) -> &dyn Observer {

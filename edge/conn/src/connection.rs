@@ -22,8 +22,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::accept::{ListenerShared, stopped};
 use crate::cap::Place;
+use crate::direct::{Plain, Served};
 use crate::frames::PREFACE;
-use crate::gate::{self, Admitted, HeadReader};
+use crate::gate::{self, Admitted, Framing, HeadReader};
 use crate::h2;
 use crate::handshake::handshake;
 use crate::info::ConnectionInfo;
@@ -313,22 +314,43 @@ where
                 return None;
             }
         };
+        // What the engine would get in another spelling is its own to forward.
+        let plain = framing == Framing::None && !upgrade && !head.target().iter().any(is_odd);
         conn.begin_request(framing, upgrade);
-        let engine = for_engine(&raw, &head);
-        self.info.set_head(head);
+        let limit = self.shared.listener().requests_per_connection();
+        let left = limit.map(|limit| limit.saturating_sub(served));
+        let engine = match self.shared.direct() {
+            Some(direct) if plain && direct.takes(&head) => {
+                let last = left == Some(0) || *self.shutdown.borrow();
+                let info = &*self.info;
+                let request = Plain { info, head, last };
+                match direct.serve(&mut *conn, request).await {
+                    Served::Keep => return Some((conn, persist)),
+                    Served::Close => return None,
+                    Served::Engine(prepared) => self.info.set_prepared(prepared),
+                }
+                BytesMut::from(raw.as_ref())
+            }
+            _ => {
+                let engine = for_engine(&raw, &head);
+                self.info.set_head(head);
+                engine
+            }
+        };
 
         let mut session = ServerSession::new_http1(conn as Stream);
         if let Some(persist) = persist {
             persist.apply_to_session(&mut session);
         }
-        let limit = self.shared.listener().requests_per_connection();
-        session.set_keepalive_reuses_remaining(limit.map(|limit| limit.saturating_sub(served)));
+        session.set_keepalive_reuses_remaining(left);
         // `EdgeConn` keeps the time itself.
         session.set_read_timeout(None);
         session.set_total_drain_timeout(Some(DRAIN));
         session.set_pipelined_prefix(engine);
 
         let reused = self.app.process_new_http(session, &self.shutdown).await;
+        // Dropping what was prepared for an engine that refused makes its record.
+        drop(self.info.take_prepared());
         if let Some(head) = self.info.take_head() {
             self.record(Reason::Engine, Some(head), &raw);
         }
@@ -374,8 +396,7 @@ where
 /// request, and see it raw. Every decoder reads both spellings alike. So are bytes beyond ASCII where
 /// the listener admits them: no server behind us may choose how to read them.
 fn for_engine(raw: &[u8], head: &Head) -> BytesMut {
-    let odd = |b: &u8| matches!(b, b'"' | b'<' | b'>' | b'`') || !b.is_ascii();
-    if !head.target().iter().any(odd) {
+    if !head.target().iter().any(is_odd) {
         return BytesMut::from(raw);
     }
     let start = head.method().len() + 1;
@@ -383,7 +404,7 @@ fn for_engine(raw: &[u8], head: &Head) -> BytesMut {
     let mut engine = BytesMut::with_capacity(raw.len() + 64);
     engine.extend_from_slice(raw.get(..start).unwrap_or_default());
     for byte in head.target() {
-        if odd(byte) {
+        if is_odd(byte) {
             engine.extend_from_slice(format!("%{byte:02X}").as_bytes());
         } else {
             engine.put_u8(*byte);
@@ -391,6 +412,10 @@ fn for_engine(raw: &[u8], head: &Head) -> BytesMut {
     }
     engine.extend_from_slice(raw.get(end..).unwrap_or_default());
     engine
+}
+
+fn is_odd(byte: &u8) -> bool {
+    matches!(byte, b'"' | b'<' | b'>' | b'`') || !byte.is_ascii()
 }
 
 /// A minimal answer; it says nothing about what was wrong.

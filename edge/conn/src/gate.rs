@@ -6,6 +6,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 use edge_core::{Head, HeadError, Version, head::is_token_byte};
+use memchr::memchr;
 
 use crate::fields;
 use crate::{Reason, authority};
@@ -83,10 +84,7 @@ impl HeadReader {
             Some(b) if !is_token_byte(*b) => return Err(HeadError::RequestLine.into()),
             _ => {}
         }
-        while let Some(at) = buffer
-            .get(self.seen..)
-            .and_then(|rest| rest.iter().position(|b| *b == b'\n'))
-        {
+        while let Some(at) = buffer.get(self.seen..).and_then(|rest| memchr(b'\n', rest)) {
             let lf = self.seen + at;
             if lf.checked_sub(1).and_then(|cr| buffer.get(cr)) != Some(&b'\r') {
                 return Err(HeadError::BareLf.into());

@@ -3,6 +3,8 @@
 //! pingora hands a connection's `ProxyDigest` to every session on it; its user data is the only place
 //! for facts of ours. [`connection`] finds them again.
 
+use std::any::Any;
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,12 +20,12 @@ use crate::gate::HeadLimits;
 use crate::h2::Carried;
 
 /// Facts about a connection, and the head of the request it carries right now.
-#[derive(Debug)]
 pub struct ConnectionInfo {
     connection: Arc<Connection>,
     scope: Option<Arc<dyn Scope>>,
     head_limits: HeadLimits,
     head: Mutex<Option<Head>>,
+    prepared: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 impl ConnectionInfo {
@@ -37,6 +39,7 @@ impl ConnectionInfo {
             scope,
             head_limits,
             head: Mutex::new(None),
+            prepared: Mutex::new(None),
         }
     }
 
@@ -74,8 +77,29 @@ impl ConnectionInfo {
             .take()
     }
 
+    /// What a [`Direct`](crate::Direct) prepared for the engine; the application must take it, for
+    /// it is told of no head then.
+    #[must_use]
+    pub fn take_prepared(&self) -> Option<Box<dyn Any + Send>> {
+        let mut slot = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.take()
+    }
+
+    pub(crate) fn set_prepared(&self, prepared: Box<dyn Any + Send>) {
+        let mut slot = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        *slot = Some(prepared);
+    }
+
     pub(crate) fn set_head(&self, head: Head) {
         *self.head.lock().unwrap_or_else(PoisonError::into_inner) = Some(head);
+    }
+}
+
+impl fmt::Debug for ConnectionInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionInfo")
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
     }
 }
 

@@ -27,6 +27,8 @@ mod accept;
 #[cfg(feature = "pingora")]
 mod connection;
 #[cfg(feature = "pingora")]
+mod direct;
+#[cfg(feature = "pingora")]
 mod h2;
 #[cfg(feature = "pingora")]
 mod handshake;
@@ -43,6 +45,10 @@ mod stream;
 pub use accept::{ListenerShared, bind, serve};
 pub use body::BodyFault;
 #[cfg(feature = "pingora")]
+pub use direct::{Client, Direct, Plain, Served};
+#[cfg(feature = "pingora")]
 pub use info::{ConnectionInfo, body_fault, connection, take_head};
+#[cfg(feature = "pingora")]
+pub use pace::Alarm;
 pub use refusal::{GateRefusal, HandshakeFault, Observer, Reason, TurnedAway};
 pub use spec::{Listener, ListenerSpec};

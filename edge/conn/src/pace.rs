@@ -88,11 +88,11 @@ impl Pace {
 /// A timer that is moved forward lazily: ringing early costs one more look at the clock, moving it on
 /// every read would cost more.
 #[derive(Debug, Default)]
-pub(crate) struct Alarm(Option<Pin<Box<Sleep>>>);
+pub struct Alarm(Option<Pin<Box<Sleep>>>);
 
 impl Alarm {
     /// Ready at `when`.
-    pub(crate) fn poll_at(&mut self, when: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_at(&mut self, when: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(when)));
         if when < sleep.deadline() {
             sleep.as_mut().reset(when);

@@ -138,6 +138,23 @@ impl RequestId {
     pub const fn new(bits: u128) -> Self {
         Self(bits)
     }
+
+    /// The 32 hexadecimal digits, cheaper than by `Display`.
+    #[must_use]
+    pub fn hex(self) -> [u8; 32] {
+        let mut digits = [0; 32];
+        let mut rest = self.0;
+        for digit in digits.iter_mut().rev() {
+            let low = (rest & 0xf) as u8;
+            *digit = if low < 10 {
+                b'0' + low
+            } else {
+                b'a' + low - 10
+            };
+            rest >>= 4;
+        }
+        digits
+    }
 }
 
 impl fmt::Display for RequestId {

@@ -11,6 +11,7 @@ use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
+use memchr::{memchr, memrchr};
 
 /// A request head: request line and fields, in wire order.
 #[derive(Clone, PartialEq, Eq)]
@@ -243,25 +244,43 @@ impl fmt::Debug for Head {
 
 /// True for the bytes of an RFC 9110 token.
 #[must_use]
-pub const fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
+pub fn is_token_byte(byte: u8) -> bool {
+    TOKEN.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+/// By byte: names are read a byte at a time, and each head has a hundred of them.
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut rest = table.as_mut_slice();
+    let mut byte = 0_u8;
+    while let Some((entry, more)) = rest.split_first_mut() {
+        *entry = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'!' | b'#'
+                    | b'$'
+                    | b'%'
+                    | b'&'
+                    | b'\''
+                    | b'*'
+                    | b'+'
+                    | b'-'
+                    | b'.'
+                    | b'^'
+                    | b'_'
+                    | b'`'
+                    | b'|'
+                    | b'~'
+            );
+        byte = byte.wrapping_add(1);
+        rest = more;
+    }
+    table
+};
+
+/// Whether any byte is `bad`; looks at all of them, which lets the compiler take many at once.
+fn any(bytes: &[u8], bad: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(false, |found, byte| found | bad(*byte))
 }
 
 /// A piece of the raw head; heads stay far below 4 GiB.
@@ -298,15 +317,12 @@ impl Lines<'_> {
             return Err(HeadError::TooLarge);
         }
         let rest = self.raw.get(self.at..).unwrap_or_default();
-        let lf = rest
-            .iter()
-            .position(|b| *b == b'\n')
-            .ok_or(HeadError::Incomplete)?;
+        let lf = memchr(b'\n', rest).ok_or(HeadError::Incomplete)?;
         let line = rest.get(..lf).unwrap_or_default();
         let Some((b'\r', line)) = line.split_last() else {
             return Err(HeadError::BareLf);
         };
-        if line.contains(&b'\r') {
+        if memchr(b'\r', line).is_some() {
             return Err(HeadError::BareCr);
         }
         let range = self.at..self.at + line.len();
@@ -317,14 +333,8 @@ impl Lines<'_> {
 
 fn request_line(raw: &[u8], line: Range<usize>) -> Result<(Span, Span, Span), HeadError> {
     let bytes = raw.get(line.clone()).unwrap_or_default();
-    let first = bytes
-        .iter()
-        .position(|b| *b == b' ')
-        .ok_or(HeadError::RequestLine)?;
-    let last = bytes
-        .iter()
-        .rposition(|b| *b == b' ')
-        .ok_or(HeadError::RequestLine)?;
+    let first = memchr(b' ', bytes).ok_or(HeadError::RequestLine)?;
+    let last = memrchr(b' ', bytes).ok_or(HeadError::RequestLine)?;
     if first == last {
         return Err(HeadError::RequestLine);
     }
@@ -337,8 +347,8 @@ fn request_line(raw: &[u8], line: Range<usize>) -> Result<(Span, Span, Span), He
         return Err(HeadError::Method);
     }
     let target = bytes.get(first + 1..last).unwrap_or_default();
-    let visible = |byte: &u8| byte.is_ascii_graphic() || !byte.is_ascii();
-    if target.is_empty() || !target.iter().all(visible) {
+    let blind = |byte: u8| byte <= b' ' || byte == 0x7f;
+    if target.is_empty() || any(target, blind) {
         return Err(HeadError::Target);
     }
     let at = line.start;
@@ -354,19 +364,13 @@ fn field(raw: &[u8], line: Range<usize>) -> Result<(Span, Span), HeadError> {
     if matches!(bytes.first(), Some(b' ' | b'\t')) {
         return Err(HeadError::Folded);
     }
-    let colon = bytes
-        .iter()
-        .position(|b| *b == b':')
-        .ok_or(HeadError::FieldName)?;
+    let colon = memchr(b':', bytes).ok_or(HeadError::FieldName)?;
     let (name, value) = bytes.split_at(colon);
     if name.is_empty() || !name.iter().copied().all(is_token_byte) {
         return Err(HeadError::FieldName);
     }
     let value = value.get(1..).unwrap_or_default();
-    if value
-        .iter()
-        .any(|b| (*b < 0x20 && *b != b'\t') || *b == 0x7f)
-    {
+    if any(value, |byte| (byte < 0x20 && byte != b'\t') || byte == 0x7f) {
         return Err(HeadError::FieldValue);
     }
     let blank = |b: &u8| matches!(b, b' ' | b'\t');

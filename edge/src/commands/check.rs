@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use edge_audit::{AuditError, Metrics, Recorder};
+use edge_tls::Terminator;
 
 use super::VERSION;
 use crate::assemble;
@@ -35,6 +36,7 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         policy.clone(),
         &*Metrics::new(VERSION)?,
         None,
+        &Terminator::new(Arc::default())?,
         &mut Vec::new(),
     ) {
         Ok(assembled) => {

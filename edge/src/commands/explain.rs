@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use clap::Args;
 use edge_audit::Metrics;
 use edge_core::{Connection, Decision, Exchange, Layer, Refusal, RequestId, Verdict};
+use edge_tls::Terminator;
 use waf_rules::Match;
 
 use super::VERSION;
@@ -71,6 +72,7 @@ fn attempt(args: &ExplainArgs) -> anyhow::Result<Option<bool>> {
         Arc::new(loaded.policy),
         &*Metrics::new(VERSION)?,
         None,
+        &Terminator::new(Arc::default())?,
         &mut Vec::new(),
     ) {
         Ok(assembled) => assembled,

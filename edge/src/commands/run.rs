@@ -18,6 +18,7 @@ use edge_admin::{Action, Answer, Order};
 use edge_audit::{Metrics, Recorder};
 use edge_config::{Change, Delta, Overlay, Policy, Refreshed, Store};
 use edge_core::Diagnostic;
+use edge_tls::Terminator;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -228,15 +229,20 @@ impl Started {
         mut files: Vec<PathBuf>,
     ) -> anyhow::Result<Result<Self, Vec<Diagnostic>>> {
         let metrics = Metrics::new(super::VERSION)?;
-        let assembled = match assemble::assemble(policy.clone(), &metrics, None, &mut files) {
+        let tls = Arc::new(Terminator::new(Arc::default())?);
+        let assembled = assemble::assemble(policy.clone(), &metrics, None, &tls, &mut files);
+        let assembled = match assembled {
             Ok(assembled) => assembled,
             Err(mistakes) => return Ok(Err(mistakes)),
         };
         super::show(&assembled.warnings);
+        if let Some(prepared) = assembled.tls {
+            tls.adopt(prepared);
+        }
         let gateway = assembled.gateway;
         let recorder = Recorder::start(&gateway.logs(), metrics.records.clone())
             .context("the logs cannot be written")?;
-        let shared = Arc::new(Shared::new(gateway, recorder, metrics.clone())?);
+        let shared = Arc::new(Shared::new(gateway, tls, recorder, metrics.clone())?);
         Ok(Ok(Self {
             args,
             policy,
@@ -307,8 +313,11 @@ impl Started {
             policy,
         };
         running.note_sockets();
+        let mut daily = tokio::time::interval(DAY);
+        daily.tick().await; // the first is now, and was said when the certificates were read
         loop {
             tokio::select! {
+                _ = daily.tick() => warn_of_ends(running.shared.tls()),
                 _ = hangup.recv() => {
                     running.shared.recorder().reopen();
                     let _ = running.reload(Change::Everything, None, &mut watch).await;
@@ -384,7 +393,7 @@ impl Running {
     ) -> (Result<(), Answer>, Option<Store>) {
         let started = Instant::now();
         let metrics = self.metrics.clone();
-        let before = self.shared.gateway();
+        let (before, tls) = (self.shared.gateway(), self.shared.tls().clone());
         let built = tokio::task::spawn_blocking(move || {
             let mut files = Vec::new();
             let built = build(
@@ -393,6 +402,7 @@ impl Running {
                 overlay.as_ref(),
                 &metrics,
                 &before,
+                &tls,
                 &mut files,
             );
             let built = built.map(|built| built.written(overlay));
@@ -483,7 +493,12 @@ impl Running {
         assembled: Assembled,
         small: bool,
     ) -> anyhow::Result<()> {
-        let Assembled { gateway, fresh, .. } = assembled;
+        let Assembled {
+            gateway,
+            fresh,
+            tls,
+            ..
+        } = assembled;
         if small {
             resolve_names(&fresh).await;
             self.shared.replace(gateway);
@@ -495,6 +510,9 @@ impl Running {
             let admin = self.admin.prepare(&policy)?;
             resolve_names(&fresh).await;
             self.shared.recorder().configure(&gateway.logs())?;
+            if let Some(tls) = tls {
+                self.shared.tls().adopt(tls);
+            }
             self.shared.replace(gateway);
             self.workers.serve(listeners, bound)?;
             self.admin.adopt(admin, &self.live, &self.editor)?;
@@ -586,6 +604,7 @@ fn build(
     overlay: Option<&Overlay>,
     metrics: &Metrics,
     before: &Gateway,
+    tls: &Terminator,
     watch: &mut Vec<PathBuf>,
 ) -> Result<Built, Vec<Diagnostic>> {
     let env = &edge_config::ProcessEnv;
@@ -604,7 +623,10 @@ fn build(
         refreshed = store.refresh_over(&Change::Everything, overlay, env, watch)?;
     }
     let policy = refreshed.policy.clone();
-    let assembled = assemble::assemble(policy, metrics, Some(before), watch)?;
+    let assembled = assemble::assemble(policy, metrics, Some(before), tls, watch)?;
+    for warning in &assembled.warnings {
+        tracing::warn!("{warning}");
+    }
     let compiled = assembled.gateway.compiled_since(before);
     tracing::info!(compiled, "rule sets compiled for the reload");
     Ok(Built {
@@ -638,6 +660,15 @@ async fn resolve_names(fresh: &[Arc<UpstreamState>]) {
                 RESOLVE_AGAIN,
             ));
         }
+    }
+}
+
+/// Names the certificates that end soon.
+fn warn_of_ends(tls: &Terminator) {
+    for end in tls.ending(SystemTime::now()).iter().take(MAX_WARNINGS) {
+        let left = end.not_after.duration_since(SystemTime::now());
+        let days = left.map_or(0, |left| left.as_secs() / DAY.as_secs());
+        tracing::warn!(name = %end.name, key = end.key, days, "certificate ends soon");
     }
 }
 
@@ -681,6 +712,9 @@ impl Stop {
     }
 }
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Certificates named in the log each day.
+const MAX_WARNINGS: usize = 100;
 /// How often names of servers are looked up again.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(30);
 const RECORD_PATIENCE: Duration = Duration::from_secs(5);

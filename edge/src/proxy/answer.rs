@@ -5,28 +5,55 @@
 
 use bytes::Bytes;
 use edge_core::{Refusal, RequestId};
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 
+/// A refusal as it is sent, whatever the protocol.
+pub(crate) struct Page {
+    pub(crate) status: StatusCode,
+    pub(crate) fields: Vec<(&'static str, String)>,
+    pub(crate) body: Bytes,
+}
+
+impl Page {
+    /// Says `refusal`, and the name of the request.
+    pub(crate) fn new(refusal: &Refusal, id: Option<RequestId>) -> Self {
+        let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::FORBIDDEN);
+        let body = page(status, id);
+        let mut fields = vec![
+            ("content-type", "text/plain; charset=utf-8".to_owned()),
+            ("content-length", body.len().to_string()),
+            ("cache-control", "no-store".to_owned()),
+        ];
+        fields.extend(id.map(|id| (REQUEST_ID, id.to_string())));
+        // A rule wrote it: what cannot stand in a header is not sent.
+        let location = refusal.location.as_ref();
+        let location = location.filter(|location| HeaderValue::from_str(location).is_ok());
+        fields.extend(location.map(|location| ("location", location.clone())));
+        Self {
+            status,
+            fields,
+            body,
+        }
+    }
+}
+
 /// Sends a refusal.
-pub(crate) async fn refuse(
+pub(super) async fn refuse(
     session: &mut ServerSession,
     refusal: &Refusal,
     id: Option<RequestId>,
 ) -> Result<()> {
-    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::FORBIDDEN);
-    let body = page(status, id);
-    let mut head = ResponseHeader::build(status, Some(6))?;
-    head.insert_header(header::CONTENT_TYPE, "text/plain; charset=utf-8")?;
-    head.insert_header(header::CONTENT_LENGTH, body.len())?;
-    head.insert_header(header::CACHE_CONTROL, "no-store")?;
-    if let Some(id) = id {
-        head.insert_header(REQUEST_ID, id.to_string())?;
-    }
-    if let Some(location) = &refusal.location {
-        head.insert_header(header::LOCATION, location.as_str())?;
+    let Page {
+        status,
+        fields,
+        body,
+    } = Page::new(refusal, id);
+    let mut head = ResponseHeader::build(status, Some(fields.len()))?;
+    for (name, value) in fields {
+        head.insert_header(name, value)?;
     }
     session.write_error_response(head, body).await
 }

@@ -11,19 +11,8 @@ use super::{Context, answer};
 pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
     let refusal = ctx.refusal.take().unwrap_or_else(|| refusal_for(error));
     let status = refusal.status;
-    if let Some(exchange) = &mut ctx.exchange {
-        exchange
-            .error
-            .get_or_insert_with(|| refusal.reason.clone().into_owned());
-        let by_body = *error.esource() == ErrorSource::Downstream && status != CLIENT_GONE;
-        if exchange.decision.is_none() && (by_body || status == 413) {
-            exchange.decision = Some(Decision {
-                layer: Layer::Body,
-                verdict: Verdict::Respond(refusal.clone()),
-                enforced: true,
-            });
-        }
-    }
+    let by_body = *error.esource() == ErrorSource::Downstream && status != CLIENT_GONE;
+    note(ctx, &refusal, by_body || status == 413);
     if status != CLIENT_GONE {
         let id = ctx.exchange.as_ref().map(|exchange| exchange.id);
         // The client may be gone by now; the record says what was meant for it.
@@ -32,6 +21,23 @@ pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut Conte
     FailToProxy {
         error_code: status,
         can_reuse_downstream: false,
+    }
+}
+
+/// Writes a failure after the pipeline into the exchange; `by_body`: it is a verdict on the body.
+pub(crate) fn note(ctx: &mut Context, refusal: &Refusal, by_body: bool) {
+    let Some(exchange) = &mut ctx.exchange else {
+        return;
+    };
+    exchange
+        .error
+        .get_or_insert_with(|| refusal.reason.clone().into_owned());
+    if exchange.decision.is_none() && by_body {
+        exchange.decision = Some(Decision {
+            layer: Layer::Body,
+            verdict: Verdict::Respond(refusal.clone()),
+            enforced: true,
+        });
     }
 }
 

@@ -14,17 +14,22 @@ use super::decode::{self, DecodeLimits};
 use super::intercept::body_of;
 use crate::stages::waf::Inspection;
 
-/// A response being collected.
+/// A response of the engine being collected.
 pub(crate) struct Hold {
+    judge: Judge,
+    tasks: Vec<HttpTask>,
+    bytes: usize,
+    ended: bool,
+}
+
+/// The rules of phase 4, and how much they want to see.
+pub(crate) struct Judge {
     inspection: Inspection,
     mode: Mode,
     limit: usize,
     until: Instant,
     decode: DecodeLimits,
     encoding: Option<Vec<u8>>,
-    tasks: Vec<HttpTask>,
-    bytes: usize,
-    ended: bool,
 }
 
 /// How long and how much of a response is held.
@@ -47,22 +52,10 @@ pub(crate) struct Judged {
 }
 
 impl Hold {
-    /// Collects body bytes up to `limits` for `inspection`; `encoding` is the response's
-    /// Content-Encoding, undone before the rules look.
-    pub(crate) fn new(
-        inspection: Inspection,
-        mode: Mode,
-        limits: HoldLimits,
-        decode: DecodeLimits,
-        encoding: Option<Vec<u8>>,
-    ) -> Self {
+    /// Collects for `judge`.
+    pub(crate) const fn new(judge: Judge) -> Self {
         Self {
-            inspection,
-            mode,
-            limit: limits.bytes,
-            until: Instant::now() + limits.deadline,
-            decode,
-            encoding,
+            judge,
             tasks: Vec::new(),
             bytes: 0,
             ended: false,
@@ -78,14 +71,54 @@ impl Hold {
             self.ended |= task.is_end();
             self.tasks.push(task);
         }
-        self.ended || self.bytes >= self.limit || Instant::now() >= self.until
+        self.ended || self.judge.has_enough(self.bytes)
     }
 
     /// Runs phase 4 and gives the collected tasks back.
     pub(super) async fn judge(self) -> (Vec<HttpTask>, Judged) {
-        let raw = body_of(&self.tasks);
+        let judged = self.judge.judge(body_of(&self.tasks), self.ended).await;
+        (self.tasks, judged)
+    }
+
+    /// Gives the inspection back without a verdict: the response never came to its end.
+    pub(super) fn abandon(self) -> Judged {
+        Judged {
+            inspection: self.judge.abandon(),
+            refusal: None,
+            fault: None,
+        }
+    }
+}
+
+impl Judge {
+    /// Looks at body bytes up to `limits` for `inspection`; `encoding` is the response's
+    /// Content-Encoding, undone before the rules look.
+    pub(crate) fn new(
+        inspection: Inspection,
+        mode: Mode,
+        limits: HoldLimits,
+        decode: DecodeLimits,
+        encoding: Option<Vec<u8>>,
+    ) -> Self {
+        Self {
+            inspection,
+            mode,
+            limit: limits.bytes,
+            until: Instant::now() + limits.deadline,
+            decode,
+            encoding,
+        }
+    }
+
+    /// True if no more than `bytes` is wanted, or no longer.
+    pub(crate) fn has_enough(&self, bytes: usize) -> bool {
+        bytes >= self.limit || Instant::now() >= self.until
+    }
+
+    /// Runs phase 4 on a body, of which there is more unless it `ended`.
+    pub(crate) async fn judge(self, raw: Bytes, ended: bool) -> Judged {
+        let whole = ended && raw.len() <= self.limit;
         let body = self.plain(&raw);
-        let whole = self.ended && self.bytes <= self.limit;
         let body = body.slice(..body.len().min(self.limit));
         let on_fault = self.inspection.on_fault();
         let (inspection, verdict) = self.inspection.response_body(body, whole).await;
@@ -95,24 +128,16 @@ impl Hold {
             Ok(Verdict::Drop) => (Some(Refusal::new(403, "response dropped by rule")), None),
             Err(fault) => (on_fault.refusal(), Some(fault)),
         };
-        let refusal = refusal.filter(|_| self.mode == Mode::Block);
-        (
-            self.tasks,
-            Judged {
-                inspection,
-                refusal,
-                fault,
-            },
-        )
+        Judged {
+            inspection,
+            refusal: refusal.filter(|_| self.mode == Mode::Block),
+            fault,
+        }
     }
 
-    /// Gives the inspection back without a verdict: the response never came to its end.
-    pub(super) fn abandon(self) -> Judged {
-        Judged {
-            inspection: self.inspection,
-            refusal: None,
-            fault: None,
-        }
+    /// Gives the inspection back.
+    pub(crate) fn abandon(self) -> Inspection {
+        self.inspection
     }
 
     /// The body without its content coding; undecodable bodies are inspected as they are.

@@ -43,22 +43,22 @@ pub(crate) struct Proxy {
 /// State of one request between pingora's phases. Dropping it before the last phase, as happens to
 /// requests that are cut, still makes the record.
 pub(crate) struct Context {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// Created with the head; taken by the record.
-    exchange: Option<Box<Exchange>>,
+    pub(crate) exchange: Option<Box<Exchange>>,
     /// The configuration this request began with; a reload does not change it.
-    gateway: Option<Arc<Gateway>>,
-    inspection: Option<Inspection>,
+    pub(crate) gateway: Option<Arc<Gateway>>,
+    pub(crate) inspection: Option<Inspection>,
     intercept: Option<intercept::Handle>,
-    route: Option<Arc<RouteState>>,
+    pub(crate) route: Option<Arc<RouteState>>,
     /// Without it no upstream is chosen.
     permit: Option<Permit>,
     /// When the server being tried was chosen.
-    sent: Option<Instant>,
+    pub(crate) sent: Option<Instant>,
     /// The server being tried.
-    lease: Option<Lease>,
+    pub(crate) lease: Option<Lease>,
     /// A refusal found on the response, to be sent in its place.
-    refusal: Option<Refusal>,
+    pub(crate) refusal: Option<Refusal>,
     /// Body bytes given to the upstream being tried.
     forwarded: u64,
 }
@@ -109,6 +109,7 @@ impl ProxyHttp for Proxy {
             request,
             exchange,
             gateway.trusts(exchange.connection.client),
+            ctx.shared.tls(),
         )?;
         headers::trailers(request, exchange)?;
         headers::host(request, ctx.route.as_deref(), ctx.lease.as_ref())
@@ -174,7 +175,7 @@ impl ProxyHttp for Proxy {
 }
 
 impl Context {
-    const fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared,
             exchange: None,

@@ -3,12 +3,11 @@
 //! Also for a request that is cut before pingora's last phase: because a drain took too long, or
 //! because its connection went away. Whoever takes the exchange out of the context writes it.
 
-use edge_core::{Decision, Layer, Verdict};
 use pingora::Error;
 use pingora::proxy::Session;
 
-use super::Context;
 use super::intercept::Handle;
+use super::{Context, response};
 use crate::stages::waf::Inspection;
 
 /// Finishes the exchange and hands it to the recorder.
@@ -16,21 +15,13 @@ pub(super) fn write(session: &mut Session, error: Option<&Error>, ctx: &mut Cont
     if let Some(handle) = ctx.intercept.take() {
         take_off(&handle, session, ctx);
     }
-    // A request that pingora refused before the pipeline has no exchange; it made no record yet.
-    let Some(exchange) = &mut ctx.exchange else {
-        return;
+    let response = session.response_written();
+    let sent = Sent {
+        status: response.map(|response| response.status.as_u16()),
+        bytes_in: session.body_bytes_read() as u64,
+        bytes_out: session.body_bytes_sent() as u64,
     };
-    exchange.response_status = session
-        .response_written()
-        .map(|response| response.status.as_u16());
-    exchange.bytes_in = exchange.bytes_in.max(session.body_bytes_read() as u64);
-    exchange.bytes_out = session.body_bytes_sent() as u64;
-    if let Some(error) = error {
-        exchange
-            .error
-            .get_or_insert_with(|| error.reason_str().to_owned());
-    }
-    let headers: Vec<(&[u8], &[u8])> = match session.response_written() {
+    let headers: Vec<(&[u8], &[u8])> = match response {
         Some(response) if audits(ctx) => {
             let headers = response.headers.iter();
             let headers = headers.map(|(name, value)| (name.as_ref(), value.as_bytes()));
@@ -38,11 +29,43 @@ pub(super) fn write(session: &mut Session, error: Option<&Error>, ctx: &mut Cont
         }
         _ => Vec::new(),
     };
-    finish(ctx, &headers);
+    close(ctx, sent, error.map(Error::reason_str), &headers);
+}
+
+/// What went over the client's connection.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Sent {
+    /// Of the answer, if there was one.
+    pub(crate) status: Option<u16>,
+    /// Content of the request.
+    pub(crate) bytes_in: u64,
+    /// Content of the answer.
+    pub(crate) bytes_out: u64,
+}
+
+/// Records an exchange that came to its end; `headers` are those of the answer, where
+/// [`audits`] asks for them. A request that pingora refused before the pipeline has no exchange; it
+/// made no record yet.
+pub(crate) fn close(
+    ctx: &mut Context,
+    sent: Sent,
+    error: Option<&str>,
+    headers: &[(&[u8], &[u8])],
+) {
+    let Some(exchange) = &mut ctx.exchange else {
+        return;
+    };
+    exchange.response_status = sent.status;
+    exchange.bytes_in = exchange.bytes_in.max(sent.bytes_in);
+    exchange.bytes_out = sent.bytes_out;
+    if let Some(error) = error {
+        exchange.error.get_or_insert_with(|| error.to_owned());
+    }
+    finish(ctx, headers);
 }
 
 /// True if an audit entry may come, which shows what was sent.
-fn audits(ctx: &Context) -> bool {
+pub(crate) fn audits(ctx: &Context) -> bool {
     ctx.inspection.as_ref().is_some_and(Inspection::audits)
 }
 
@@ -79,16 +102,5 @@ fn take_off(handle: &Handle, session: &mut Session, ctx: &mut Context) {
     let Some(judged) = handle.judged() else {
         return;
     };
-    ctx.inspection = Some(judged.inspection);
-    let Some(exchange) = &mut ctx.exchange else {
-        return;
-    };
-    exchange.faults.extend(judged.fault);
-    if let Some(refusal) = judged.refusal {
-        exchange.decision = Some(Decision {
-            layer: Layer::Response,
-            verdict: Verdict::Respond(refusal),
-            enforced: true,
-        });
-    }
+    response::judged(ctx, judged);
 }

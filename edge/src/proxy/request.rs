@@ -4,67 +4,50 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use edge_conn::ConnectionInfo;
 use edge_conn::gate::{self, HeadLimits};
-use edge_core::{Connection, Exchange, Head, Layer, Refusal, Version};
+use edge_core::{Connection, Exchange, Head, Layer, Refusal, RequestId, Version};
 use http::header;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use super::body::{CLIENT_GONE, Source};
-use super::intercept::Handle;
+use super::intercept::{Handle, Replay};
 use super::stream::{self, Upgrade};
 use super::{Context, answer};
+use crate::assemble::Gateway;
 use crate::pipeline::{self, Admitted, Refused};
 
 /// Runs the pipeline; true if the request has been answered.
 pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bool> {
+    if let Some(prepared) = prepared(session) {
+        *ctx = *prepared;
+        return Ok(false);
+    }
     let gateway = ctx.shared.gateway();
     let (connection, head) = arrived(session);
-    // In the context from the start: a request that is cut while it uploads is recorded, too.
-    ctx.gateway = Some(gateway.clone());
-    let exchange = ctx.exchange.insert(Box::new(Exchange::new(
-        ctx.shared.next_id(),
-        connection,
-        head,
-    )));
-    if let Some(head) = &exchange.head {
-        exchange.client = gateway.client(exchange.connection.client, head);
-    }
-    let info = session.digest().and_then(edge_conn::connection);
-    let limits = info.map_or_else(|| gateway.head_limits(), |info| *info.head_limits());
-    let id = exchange.id;
-    let refused = match prepare(&limits, exchange) {
+    let id = begin(ctx, gateway, connection, head);
+    let judged = match enter(ctx, session.digest().and_then(edge_conn::connection)) {
         Ok(upgrade) => {
             if upgrade == Upgrade::Bogus {
                 session.req_header_mut().remove_header(&header::UPGRADE);
             }
-            let mut body = Source::Client(session);
-            let (inspection, route) = (&mut ctx.inspection, &mut ctx.route);
-            let admitted = pipeline::admit(&gateway, exchange, &mut body, inspection, route, false);
-            match admitted.await {
-                Ok(Admitted { permit, replay }) => {
-                    if let Some(replay) = replay.as_ref().filter(|replay| replay.recoded) {
-                        without_coding(session.req_header_mut(), replay.bytes.len())?;
-                    }
-                    if replay.is_some() {
-                        ctx.intercept =
-                            Some(Handle::install(&mut session.downstream_session, replay));
-                    }
-                    ctx.permit = Some(permit);
-                    None
-                }
-                Err(refused) => Some(refused),
-            }
+            judge(ctx, &mut Source::Client(session)).await
         }
-        Err(refusal) => {
-            let refused = pipeline::refuse(exchange, Layer::Gate, refusal);
-            ctx.inspection = pipeline::witness(&gateway, exchange, false);
-            Some(refused)
-        }
+        Err(refused) => Err(refused),
     };
-    let Some(refused) = refused else {
-        return Ok(false);
+    let refused = match judged {
+        Ok(replay) => {
+            if let Some(replay) = replay.as_ref().filter(|replay| replay.recoded) {
+                without_coding(session.req_header_mut(), replay.bytes.len())?;
+            }
+            if replay.is_some() {
+                ctx.intercept = Some(Handle::install(&mut session.downstream_session, replay));
+            }
+            return Ok(false);
+        }
+        Err(refused) => refused,
     };
     match refused {
         Refused::Respond(refusal) if refusal.status != CLIENT_GONE => {
@@ -76,6 +59,65 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bo
         }
     }
     Ok(true)
+}
+
+/// A request that passed the pipeline on the short way, and cannot end there.
+fn prepared(session: &Session) -> Option<Box<Context>> {
+    let info = edge_conn::connection(session.digest()?)?;
+    info.take_prepared()?.downcast().ok()
+}
+
+/// Begins the exchange. It is in the context from the start: a request that is cut while it uploads
+/// is recorded, too.
+pub(crate) fn begin(
+    ctx: &mut Context,
+    gateway: Arc<Gateway>,
+    connection: Arc<Connection>,
+    head: Option<Head>,
+) -> RequestId {
+    let id = ctx.shared.next_id();
+    let mut exchange = Box::new(Exchange::new(id, connection, head));
+    if let Some(head) = &exchange.head {
+        exchange.client = gateway.client(exchange.connection.client, head);
+    }
+    ctx.exchange = Some(exchange);
+    ctx.gateway = Some(gateway);
+    id
+}
+
+/// Asks the gate once more, [`prepare`], and the connection whether the request's host may be asked for on
+/// it; a refusal is carried out.
+pub(crate) fn enter(ctx: &mut Context, info: Option<&ConnectionInfo>) -> Result<Upgrade, Refused> {
+    let (Some(exchange), Some(gateway)) = (&mut ctx.exchange, &ctx.gateway) else {
+        return Err(Refused::Drop);
+    };
+    let limits = info.map_or_else(|| gateway.head_limits(), |info| *info.head_limits());
+    let prepared = prepare(&limits, exchange).and_then(|upgrade| match info {
+        Some(info) if misdirected(info, exchange) => {
+            Err(Refusal::new(421, "host not served on this connection"))
+        }
+        _ => Ok(upgrade),
+    });
+    prepared.map_err(|refusal| {
+        let refused = pipeline::refuse(exchange, Layer::Gate, refusal);
+        ctx.inspection = pipeline::witness(gateway, exchange, false);
+        refused
+    })
+}
+
+/// Runs the pipeline; the permit is in the context afterwards.
+pub(crate) async fn judge(
+    ctx: &mut Context,
+    body: &mut Source<'_>,
+) -> Result<Option<Replay>, Refused> {
+    let (Some(exchange), Some(gateway)) = (&mut ctx.exchange, &ctx.gateway) else {
+        return Err(Refused::Drop);
+    };
+    let (inspection, route) = (&mut ctx.inspection, &mut ctx.route);
+    let Admitted { permit, replay } =
+        pipeline::admit(gateway, exchange, body, inspection, route, false).await?;
+    ctx.permit = Some(permit);
+    Ok(replay)
 }
 
 /// Describes a body whose content coding was undone.
@@ -117,6 +159,17 @@ pub(crate) fn prepare(limits: &HeadLimits, exchange: &Exchange) -> Result<Upgrad
         gate::check(head, limits).map_err(|reason| Refusal::new(reason.status(), reason.name()))?;
     }
     stream::upgrade(head)
+}
+
+/// Whether a request is for a host its TLS connection is not for (RFC 9110 section 15.5.20): nobody may
+/// reach a host under the policy or the certificate of another. A request that names no host reaches only
+/// routes for every host.
+fn misdirected(info: &ConnectionInfo, exchange: &Exchange) -> bool {
+    let (Some(head), Some(_)) = (&exchange.head, &exchange.connection.tls) else {
+        return false;
+    };
+    let host = Gateway::host(head);
+    !host.is_empty() && !info.covers(&host)
 }
 
 /// What our accept loop knows of the connection, and the head as it arrived.

@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use edge_core::{Decision, Fault, Layer, Mode, Refusal, Verdict};
-use http::header;
+use http::HeaderValue;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use super::Context;
 use super::decode::{DecodeLimits, decode_limits};
-use super::hold::{Hold, HoldLimits};
+use super::hold::{Hold, HoldLimits, Judge, Judged};
 use super::intercept::Handle;
 use crate::stages::inspect;
 use crate::stages::waf::Inspection;
@@ -25,26 +25,58 @@ pub(super) fn inspect(
     response: &ResponseHeader,
     ctx: &mut Context,
 ) -> Result<()> {
-    succeeded(response, ctx);
-    waited(ctx);
-    if response.status.is_informational() && response.status.as_u16() != 101 {
+    let status = response.status.as_u16();
+    answered(ctx, status);
+    if response.status.is_informational() && status != 101 {
         return Ok(());
     }
-    ask(ctx, |inspection| {
-        let fields = response.headers.iter();
-        let fields = fields.map(|(name, value)| (name.as_ref(), value.as_bytes()));
-        inspection.response_head(response.status.as_u16(), PROTOCOL, fields)
-    })?;
-    if let Some(limits) = hold_limits(response, ctx) {
-        hold(session, response, limits, ctx);
+    let fields = response.headers.iter();
+    let fields = fields.map(|(name, value)| (name.as_ref(), value.as_bytes()));
+    ask_head(ctx, status, fields)?;
+    let values = |name| {
+        let values = response.headers.get_all(name).into_iter();
+        values.map(HeaderValue::as_bytes)
+    };
+    if let Some(judge) = judge(ctx, status, values) {
+        ctx.intercept
+            .get_or_insert_with(|| Handle::install(&mut session.downstream_session, None))
+            .hold_response(Hold::new(judge));
         return Ok(());
     }
-    ask(ctx, Inspection::no_response_body)?;
+    ask_nothing(ctx)?;
     // For the record of a request that is cut; otherwise what was written in fact replaces it.
     if let Some(exchange) = &mut ctx.exchange {
         exchange.response_status = Some(response.status.as_u16());
     }
     Ok(())
+}
+
+/// The server has said its first word: a sign of life, and the end of a wait.
+pub(crate) fn answered(ctx: &mut Context, status: u16) {
+    succeeded(status, ctx);
+    waited(ctx);
+}
+
+/// Phase 3 on the head.
+///
+/// # Errors
+/// The refusal, which is in the context.
+pub(crate) fn ask_head<'a>(
+    ctx: &mut Context,
+    status: u16,
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+) -> Result<()> {
+    ask(ctx, |inspection| {
+        inspection.response_head(status, PROTOCOL, fields)
+    })
+}
+
+/// Phase 4 where nobody wants to see the body.
+///
+/// # Errors
+/// The refusal, which is in the context.
+pub(crate) fn ask_nothing(ctx: &mut Context) -> Result<()> {
+    ask(ctx, Inspection::no_response_body)
 }
 
 /// Notes how long the server took to its first word.
@@ -74,9 +106,9 @@ fn ask(
 }
 
 /// An answer is a sign of life, whatever it says.
-fn succeeded(response: &ResponseHeader, ctx: &Context) {
+fn succeeded(status: u16, ctx: &Context) {
     if let Some(lease) = &ctx.lease
-        && !response.status.is_informational()
+        && !(100..200).contains(&status)
     {
         lease.succeeded();
         if let Some(route) = &ctx.route {
@@ -101,50 +133,55 @@ fn refuse(ctx: &mut Context, refusal: Refusal) -> Result<()> {
     ))
 }
 
-/// How much of the response the rules want to see before it is sent; `None` if nothing.
-fn hold_limits(response: &ResponseHeader, ctx: &Context) -> Option<HoldLimits> {
-    let wanted = ctx
-        .inspection
-        .as_ref()
-        .and_then(Inspection::holds_response)?;
-    let HoldLimits { bytes, deadline } = ctx.route.as_ref()?.profile.hold;
+/// The judge of phase 4, where the rules want to see the body of this response before it is sent.
+/// `values` are the response's, by lower-case name.
+pub(crate) fn judge<'a, V: Iterator<Item = &'a [u8]>>(
+    ctx: &mut Context,
+    status: u16,
+    values: impl Fn(&'static str) -> V,
+) -> Option<Judge> {
+    let inspection = ctx.inspection.as_ref();
+    let wanted = inspection.and_then(Inspection::holds_response)?;
+    let route = ctx.route.as_ref()?;
+    let HoldLimits { bytes, deadline } = route.profile.hold;
     let bytes = bytes.min(wanted);
-    let streams = response.status.as_u16() == 101 || never_ends(response);
-    (bytes > 0 && !streams).then_some(HoldLimits { bytes, deadline })
-}
-
-/// Holds the response until phase 4 has seen its body.
-fn hold(session: &mut Session, response: &ResponseHeader, limits: HoldLimits, ctx: &mut Context) {
-    let (Some(route), Some(inspection)) = (&ctx.route, ctx.inspection.take()) else {
-        return;
-    };
-    let mode = route
-        .profile
-        .waf
-        .as_ref()
-        .map_or(Mode::Block, |waf| waf.mode);
-    let codings = response.headers.get_all(header::CONTENT_ENCODING);
-    let codings: Vec<&[u8]> = codings.iter().map(http::HeaderValue::as_bytes).collect();
+    if bytes == 0 || status == 101 || values("content-type").next().is_some_and(never_ends) {
+        return None;
+    }
+    let mode = route.profile.waf.as_ref();
+    let mode = mode.map_or(Mode::Block, |waf| waf.mode);
+    let codings: Vec<&[u8]> = values("content-encoding").collect();
     let encoding = (!codings.is_empty()).then(|| codings.join(&b','));
     let decode = DecodeLimits {
         strict: false,
-        ..decode_limits(&route.profile.body, limits.bytes)
+        ..decode_limits(&route.profile.body, bytes)
     };
-    let hold = Hold::new(inspection, mode, limits, decode, encoding);
-    ctx.intercept
-        .get_or_insert_with(|| Handle::install(&mut session.downstream_session, None))
-        .hold_response(hold);
+    let limits = HoldLimits { bytes, deadline };
+    let inspection = ctx.inspection.take()?;
+    Some(Judge::new(inspection, mode, limits, decode, encoding))
+}
+
+/// Notes what became of a held response; the refusal is to be sent in its place.
+pub(crate) fn judged(ctx: &mut Context, judged: Judged) -> Option<Refusal> {
+    ctx.inspection = Some(judged.inspection);
+    let exchange = ctx.exchange.as_mut()?;
+    exchange.faults.extend(judged.fault);
+    let refusal = judged.refusal?;
+    exchange.decision = Some(Decision {
+        layer: Layer::Response,
+        verdict: Verdict::Respond(refusal.clone()),
+        enforced: true,
+    });
+    Some(refusal)
 }
 
 /// Streams that live as long as the client listens are never held, whatever a rule set asks.
-fn never_ends(response: &ResponseHeader) -> bool {
-    response
-        .headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| {
-            let value = value.as_bytes().to_ascii_lowercase();
-            value.starts_with(b"text/event-stream") || value.starts_with(b"application/grpc")
-        })
+fn never_ends(media: &[u8]) -> bool {
+    let begins = |start: &[u8]| {
+        let beginning = media.get(..start.len());
+        beginning.is_some_and(|media| media.eq_ignore_ascii_case(start))
+    };
+    begins(b"text/event-stream") || begins(b"application/grpc")
 }
 
 /// What upstreams are spoken to with, as `RESPONSE_PROTOCOL` shows it.

@@ -6,11 +6,20 @@
 #![forbid(unsafe_code)]
 
 pub mod acme;
+mod certificate;
 mod client;
+mod configs;
+mod pem;
+mod policies;
 mod settings;
+mod sources;
 pub mod spec;
+mod store;
 mod terminate;
+mod terminator;
 
 pub use client::client_certificate;
 pub use settings::Settings;
+pub use store::Expiry;
 pub use terminate::{Choice, Install, Issued, Scope, Terminate};
+pub use terminator::{Prepared, Terminator};

@@ -10,7 +10,7 @@ use crate::tree::Path;
 /// The section, if it is right.
 pub(super) fn build(
     spec: TlsSpec,
-    _listeners: &[Listener],
+    listeners: &[Listener],
     complaints: &mut Complaints,
 ) -> Option<Settings> {
     let root = Path::default().key("tls");
@@ -24,5 +24,31 @@ pub(super) fn build(
             complaints.error(path, problem.message);
         }
     }
+    if let Some(settings) = &settings {
+        fit(settings, listeners, complaints);
+    }
     settings
+}
+
+/// A TLS listener needs something to show, and certificates a listener that shows them.
+fn fit(settings: &Settings, listeners: &[Listener], complaints: &mut Complaints) {
+    let spoken = listeners.iter().position(|one| one.handshake().is_some());
+    match spoken {
+        Some(index) if !settings.has_certificates() => {
+            let path = Path::default().key("listeners").index(index).key("tls");
+            complaints
+                .error(path, "no certificate: every handshake would be refused")
+                .help("name certificates under the top-level key `tls`, in `certificates`");
+        }
+        None if settings.has_certificates() => {
+            let path = Path::default().key("tls");
+            complaints
+                .warn(
+                    path,
+                    "no listener speaks TLS, so these certificates are not used",
+                )
+                .help("a listener with `tls: {}` does");
+        }
+        Some(_) | None => {}
+    }
 }

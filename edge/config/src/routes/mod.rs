@@ -16,6 +16,7 @@ mod path;
 mod table;
 mod trie;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -95,6 +96,12 @@ impl<'a> RouteQuery<'a> {
     #[must_use]
     pub const fn for_host(host: &'a [u8], head: &'a Head) -> Self {
         Self { host, head }
+    }
+
+    /// The host as it is compared with others: without port, in lower case.
+    #[must_use]
+    pub fn host(&self) -> Cow<'a, [u8]> {
+        host::normalised(self.host)
     }
 }
 
@@ -187,7 +194,7 @@ impl Route {
 
     /// The route's own firewall, where it changes the profile's.
     #[must_use]
-    pub const fn waf(&self) -> Option<&Waf> {
+    pub fn waf(&self) -> Option<&Waf> {
         self.waf.as_deref()
     }
 }

@@ -1,0 +1,223 @@
+//! The short way: requests without content over HTTP/1, to servers that speak HTTP/1.
+//!
+//! pingora's proxy loop joins two halves that stream at once; a request without content needs one
+//! direction only, and most requests are such. They pass the same gate and the same pipeline, reach a
+//! server with the same permit, and end in the same record; what this way cannot do goes to pingora
+//! before a byte is answered (decision 13). It must never write to a client what it has not framed.
+
+mod buffer;
+mod content;
+mod pool;
+mod relay;
+mod request_head;
+mod response_head;
+mod server;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use edge_conn::{Client, Plain, Served};
+use edge_core::{Head, Refusal, Version};
+use tokio::io::AsyncWriteExt;
+
+use self::relay::{Progress, Relay};
+use self::server::{Server, Trouble};
+use crate::pipeline::Refused;
+use crate::proxy::body::{CLIENT_GONE, Source};
+use crate::proxy::record::{self, Sent};
+use crate::proxy::{Context, answer, failure, request, upstream};
+use crate::shared::Shared;
+
+/// Serves what needs no engine; shared by all workers, whose connections to servers it keeps apart.
+pub(crate) struct Direct {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl edge_conn::Direct for Direct {
+    /// Methods whose requests have no content, and targets that name a path.
+    fn takes(&self, head: &Head) -> bool {
+        head.version() == Version::Http11
+            && matches!(head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"DELETE")
+            && head.target().first() == Some(&b'/')
+    }
+
+    fn serve<'a>(
+        &'a self,
+        client: &'a mut dyn Client,
+        request: Plain<'a>,
+    ) -> Pin<Box<dyn Future<Output = Served> + Send + 'a>> {
+        Box::pin(serve(self.shared.clone(), client, request))
+    }
+}
+
+/// One request, from its head to its record.
+async fn serve(shared: Arc<Shared>, client: &mut dyn Client, request: Plain<'_>) -> Served {
+    let Plain { info, head, last } = request;
+    let last = last || asks_to_close(&head);
+    let gateway = shared.gateway();
+    let mut ctx = Box::new(Context::new(shared));
+    request::begin(&mut ctx, gateway, info.connection().clone(), Some(head));
+    let judged = match request::enter(&mut ctx, Some(info)) {
+        Ok(_) => request::judge(&mut ctx, &mut Source::Given(Ok(Bytes::new()))).await,
+        Err(refused) => Err(refused),
+    };
+    let mut progress = Progress::default();
+    match judged {
+        Ok(_) if !fits(&ctx) => return Served::Engine(ctx),
+        Ok(_) => match forward(&mut ctx, client, &mut progress, last).await {
+            Ok(()) => {}
+            Err(Trouble::Elsewhere) => return Served::Engine(ctx),
+            Err(trouble) => {
+                progress.broken = true;
+                fail(&mut ctx, client, &mut progress, trouble).await;
+            }
+        },
+        Err(Refused::Respond(refusal)) if refusal.status != CLIENT_GONE => {
+            refuse(&ctx, client, &mut progress, &refusal).await;
+        }
+        Err(Refused::Respond(_) | Refused::Drop) => progress.broken = true,
+    }
+    let Progress {
+        status,
+        bytes_out,
+        broken,
+        ..
+    } = progress;
+    let sent = Sent {
+        status,
+        bytes_in: 0,
+        bytes_out,
+    };
+    let headers = progress.headers.iter();
+    let headers: Vec<_> = headers.map(|(name, value)| (&**name, &**value)).collect();
+    record::close(&mut ctx, sent, None, &headers);
+    if last || broken {
+        Served::Close
+    } else {
+        Served::Keep
+    }
+}
+
+/// Whether the servers of the route can be spoken to here.
+fn fits(ctx: &Context) -> bool {
+    let route = ctx.route.as_ref();
+    route.is_some_and(|route| route.upstream.direct)
+}
+
+/// Tries servers until one has answered.
+async fn forward(
+    ctx: &mut Context,
+    client: &mut dyn Client,
+    progress: &mut Progress,
+    last: bool,
+) -> Result<(), Trouble> {
+    let mut text = Vec::with_capacity(TEXT);
+    let Some(state) = ctx.route.as_ref().map(|route| route.upstream.clone()) else {
+        return Err(Trouble::NoServer(500));
+    };
+    loop {
+        upstream::pick(ctx).map_err(Trouble::NoServer)?;
+        let (Some(lease), Some(now)) = (&ctx.lease, ctx.sent) else {
+            return Err(Trouble::NoServer(500));
+        };
+        if lease.tls() {
+            return Err(Trouble::Elsewhere);
+        }
+        let (address, dial) = (lease.address(), state.group.dial());
+        let (mut server, reused) = match pool::take(address, now) {
+            Some(server) => (server, true),
+            None => match Server::connect(address, dial.connect).await {
+                Ok(server) => (server, false),
+                Err(_) if upstream::unreachable(ctx) => continue,
+                Err(trouble) => return Err(trouble),
+            },
+        };
+        text.clear();
+        request_head::write(&mut text, ctx);
+        let relay = Relay {
+            ctx: &mut *ctx,
+            client: &mut *client,
+            server: &mut server,
+            progress: &mut *progress,
+            text: &mut text,
+            last,
+        };
+        match relay.run(dial).await {
+            Ok(reusable) => {
+                if reusable {
+                    pool::put(server, dial.idle, state.keepalive);
+                }
+                return Ok(());
+            }
+            Err(trouble) => {
+                if trouble.is_of_the_server() {
+                    upstream::broke(ctx, trouble == Trouble::Late);
+                }
+                if !(reused && trouble == Trouble::Silent && may_resend(ctx)) {
+                    return Err(trouble);
+                }
+            }
+        }
+    }
+}
+
+fn may_resend(ctx: &mut Context) -> bool {
+    let head = ctx
+        .exchange
+        .as_ref()
+        .and_then(|exchange| exchange.head.as_ref());
+    let method = head.map(|head| head.method().to_vec());
+    method.is_some_and(|method| upstream::may_resend(ctx, &method))
+}
+
+/// Answers a request that failed after the pipeline, if nothing was answered yet.
+async fn fail(
+    ctx: &mut Context,
+    client: &mut dyn Client,
+    progress: &mut Progress,
+    trouble: Trouble,
+) {
+    let refusal = ctx.refusal.take().unwrap_or_else(|| trouble.refusal());
+    failure::note(ctx, &refusal, false);
+    if progress.status.is_none() && refusal.status != CLIENT_GONE {
+        refuse(ctx, client, progress, &refusal).await;
+    }
+}
+
+/// Sends a refusal; the connection ends with it.
+async fn refuse(
+    ctx: &Context,
+    client: &mut dyn Client,
+    progress: &mut Progress,
+    refusal: &Refusal,
+) {
+    progress.broken = true;
+    let (id, head) = match &ctx.exchange {
+        Some(exchange) => (Some(exchange.id), exchange.head.as_ref()),
+        None => (None, None),
+    };
+    let page = answer::Page::new(refusal, id);
+    let mut text = Vec::with_capacity(TEXT);
+    response_head::page(&mut text, &page);
+    if head.is_none_or(|head| head.method() != b"HEAD") {
+        text.extend_from_slice(&page.body);
+        progress.bytes_out = page.body.len() as u64;
+    }
+    progress.status = Some(page.status.as_u16());
+    // The client may be gone by now; the record says what was meant for it.
+    if client.write_all(&text).await.is_ok() {
+        let _ = client.flush().await;
+    }
+}
+
+/// RFC 9112 section 9.6.
+fn asks_to_close(head: &Head) -> bool {
+    head.values("connection")
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+}
+
+/// Room for most heads.
+const TEXT: usize = 2048;
