@@ -83,6 +83,10 @@ bench-memory: ## resident size with one, two and two hundred sites that share ru
 	PALISADE_BIN=$${CARGO_TARGET_DIR:-target}/release/palisade \
 	  cargo test -p palisade-tests --test soak -- --ignored --nocapture mebibyte
 
+.PHONY: slow
+slow: ## 2,000 slow clients in every way slowhttptest knows: does good traffic notice? (needs slowhttptest, h2load, nginx)
+	@scripts/slow.sh
+
 .PHONY: tls-judges
 tls-judges: ## testssl.sh and sslyze against the default TLS policy (TESTSSL, SSLYZE)
 	@scripts/tls-judges.sh

@@ -45,7 +45,8 @@ fn many(count: usize, upstream: &Upstream) -> Gateway {
     );
     let mut plan = Gateway::configured(&main)
         .before(upstream)
-        .with("TOKEN", TOKEN);
+        .with("TOKEN", TOKEN)
+        .with("MIMALLOC_ALLOW_THP", "0");
     for number in 0..count {
         plan = plan.file(&format!("conf.d/h{number}.yaml"), &host(number, 0));
     }

@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use harness::client::request;
 use harness::gateway::{LISTENER, eventually};
-use harness::places::{corpus, skipped};
+use harness::places::{corpus, free_address, skipped};
+use harness::tls::{Authority, Https, HttpsConnection, KeyKind};
 use harness::{Answer, Client, Gateway, Upstream};
 
 const UPLOADS: &str = r#"
@@ -121,6 +122,55 @@ fn ended(stream: &mut TcpStream, due: bool) -> bool {
             Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,
         }
     }
+}
+
+const IDLE_TLS: &str = r#"
+workers: 1
+listeners:
+  - { address: "${LISTEN}" }
+  - { address: "${LISTEN_TLS}", connections_per_address: 0, idle: 10m, h2: { idle: 10m }, tls: {} }
+tls: { certificates: [{ certificate: a.crt, key: a.key, default: true }] }
+admin: { address: "${ADMIN}" }
+audit: { output: "${AUDIT_LOG}" }
+upstreams: { app: { servers: ["${UPSTREAM}"] } }
+profiles: { default: { waf: { mode: off } } }
+routes: [{ upstream: app }]
+"#;
+
+#[test]
+#[ignore = "slow: make soak"]
+fn an_idle_tls_connection_costs_at_most_24_kibibytes() {
+    let pem = Authority::new("test").server(&["a.example"], KeyKind::Ecdsa, 1);
+    let (upstream, address) = (Upstream::echo(), free_address());
+    let gateway = Gateway::configured(IDLE_TLS)
+        .before(&upstream)
+        .with("LISTEN_TLS", &address)
+        .file("a.crt", &pem.certificate)
+        .file("a.key", &pem.key)
+        .start();
+    let client = Https::to(&address);
+    let open = |count: usize| -> Vec<HttpsConnection> {
+        (0..count)
+            .map(|_| {
+                let mut connection = client.connect("a.example").expect("ulimit -n allows it");
+                assert_eq!(connection.get("a.example", "/").unwrap().status, 200);
+                connection
+            })
+            .collect()
+    };
+    // What the first connections cost once is no matter of each.
+    let warm = open(500);
+    let before = gateway.resident_kib();
+    let count: usize = 5000;
+    let idle = open(count);
+    thread::sleep(Duration::from_secs(2));
+    let after = gateway.resident_kib();
+    let each = (after.saturating_sub(before)) as f64 / count as f64;
+    println!(
+        "measured: {count} idle TLS connections: {before} KiB before, {after} KiB with them, {each:.1} KiB each"
+    );
+    drop((warm, idle));
+    assert!(each <= 24.0, "{each:.1} KiB each");
 }
 
 #[test]

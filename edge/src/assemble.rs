@@ -12,8 +12,8 @@ use std::time::Instant;
 use edge_audit::metrics::{HostFigures, RouteMetrics, RuleMetrics, UpstreamMetrics};
 use edge_audit::{Logs, Metrics, RuleLogs};
 use edge_config::{
-    BodyLimits, Checksum, Delta, HostHeader, Policy, Profile, Protocol, Route, RouteQuery, Shards,
-    Upstream,
+    BodyLimits, Checksum, Delta, HostHeader, Policy, Profile, Protocol, RetryOn, Route, RouteQuery,
+    Shards, Upstream,
 };
 use edge_conn::gate::HeadLimits;
 use edge_core::{Diagnostic, Exchange, Head, Mode, Refusal};
@@ -26,7 +26,8 @@ use crate::rules::{Loaded, RuleSets};
 use crate::stages::audit::Audit;
 use crate::stages::resolver::Resolver;
 use crate::stages::waf::Waf;
-use crate::upstreams::{Balance, Dial, Ejection, Group, Server, Settings};
+use crate::upstreams::Group;
+use crate::upstreams::tls::Material;
 
 /// A configuration that is ready to run.
 pub(crate) struct Assembled {
@@ -36,8 +37,6 @@ pub(crate) struct Assembled {
     pub(crate) tls: Option<edge_tls::Prepared>,
     /// Doubts about rules and certificates.
     pub(crate) warnings: Vec<Diagnostic>,
-    /// Upstream groups that the configuration before did not have.
-    pub(crate) fresh: Vec<Arc<UpstreamState>>,
 }
 
 /// The running configuration. A copy shares everything with it.
@@ -86,8 +85,6 @@ pub(crate) struct ProfileState {
 
 /// An upstream group and how it is spoken to.
 pub(crate) struct UpstreamState {
-    /// What it was built from.
-    config: Arc<Upstream>,
     /// Chooses servers.
     pub(crate) group: Arc<Group>,
     /// Whether gRPC calls pass as streams.
@@ -96,8 +93,6 @@ pub(crate) struct UpstreamState {
     pub(crate) host_header: HostHeader,
     /// Whether all its servers speak HTTP/1 without TLS.
     pub(crate) direct: bool,
-    /// Idle connections to one address that a worker keeps.
-    pub(crate) keepalive: usize,
     /// Counters.
     pub(crate) metrics: UpstreamMetrics,
 }
@@ -142,23 +137,21 @@ pub(crate) fn assemble(
         }
     }
     watch.append(&mut rules.files);
+    let mut upstreams = Shards::default();
+    for (name, upstream) in policy.upstreams().iter() {
+        let before = before.and_then(|before| before.upstreams.get(name));
+        match upstream_state(upstream, before, metrics, watch) {
+            Ok(state) => {
+                upstreams.insert(name.clone(), state);
+            }
+            Err(more) => mistakes.extend(more),
+        }
+    }
     let tls = terminator.prepare(policy.tls(), watch);
     let tls = tls.inspect_err(|more| mistakes.extend(more.iter().cloned()));
     let Some(mut tls) = tls.ok().filter(|_| mistakes.is_empty()) else {
         return Err(mistakes);
     };
-    let mut fresh = Vec::new();
-    let upstreams = policy.upstreams().values().map(|config| {
-        let known = before.and_then(|before| before.upstreams.get(config.name()));
-        let state = known.filter(|state| Arc::ptr_eq(&state.config, config));
-        let state = state.cloned().unwrap_or_else(|| {
-            let state = Arc::new(upstream_state(config, metrics));
-            fresh.push(state.clone());
-            state
-        });
-        (config.name().clone(), state)
-    });
-    let upstreams: Shards<Arc<str>, Arc<UpstreamState>> = upstreams.collect();
     metrics.hosts.prune();
     let routes = policy.routes().in_order();
     let routes = routes.into_iter().filter_map(|route| {
@@ -192,7 +185,6 @@ pub(crate) fn assemble(
         gateway,
         tls: Some(tls),
         warnings,
-        fresh,
     })
 }
 
@@ -209,13 +201,13 @@ pub(crate) fn adapt(
         return None;
     }
     let mut gateway = before.clone();
-    let mut fresh = Vec::new();
     for name in &delta.upstreams_gone {
         gateway.upstreams.remove(name);
     }
     for config in &delta.upstreams_new {
-        let state = Arc::new(upstream_state(config, metrics));
-        fresh.push(state.clone());
+        let old = before.upstreams.get(config.name());
+        // Told when everything is assembled.
+        let state = upstream_state(config, old, metrics, &mut Vec::new()).ok()?;
         gateway.upstreams.insert(config.name().clone(), state);
     }
     for route in &delta.routes_gone {
@@ -236,7 +228,6 @@ pub(crate) fn adapt(
         gateway,
         tls: None,
         warnings: Vec::new(),
-        fresh,
     })
 }
 
@@ -296,13 +287,9 @@ impl Gateway {
         self.rule_sets.len() - self.rule_sets.iter().filter(kept).count()
     }
 
-    /// Idle connections to servers that one worker keeps at most.
-    pub(crate) fn keepalive(&self) -> usize {
-        self.policy
-            .upstreams()
-            .values()
-            .map(|upstream| upstream.keepalive())
-            .sum()
+    /// Every upstream group.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Arc<UpstreamState>> {
+        self.upstreams.values()
     }
 
     /// What all files say, those of rules included, as a number.
@@ -310,15 +297,30 @@ impl Gateway {
         self.checksum
     }
 
+    /// Groups that need something done from time to time: names looked up, servers checked.
+    pub(crate) fn tended(&self) -> Vec<Arc<Group>> {
+        let groups = self.upstreams.values().map(|upstream| &upstream.group);
+        groups
+            .filter(|group| group.needs_keeper())
+            .cloned()
+            .collect()
+    }
+
+    /// How names of servers become addresses.
+    pub(crate) fn resolver(&self) -> &edge_config::Resolver {
+        self.policy.resolver()
+    }
+
     /// Brings gauges that follow the clock up to date, before they are read.
     pub(crate) fn refresh_gauges(&self) {
         let now = Instant::now();
         for upstream in self.upstreams.values() {
-            let (ejected, _) = upstream.group.census(now);
-            upstream
-                .metrics
-                .ejected
-                .set(i64::try_from(ejected).unwrap_or(i64::MAX));
+            let census = upstream.group.census(now);
+            let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+            let metrics = &upstream.metrics;
+            metrics.ejected.set(gauge(census.ejected));
+            metrics.down.set(gauge(census.down));
+            metrics.up.set(gauge(census.up));
         }
     }
 
@@ -391,45 +393,49 @@ fn route_state(
     }
 }
 
-fn upstream_state(upstream: &Arc<Upstream>, metrics: &Metrics) -> UpstreamState {
-    let timeouts = upstream.timeouts();
-    let servers = upstream.servers().iter().map(|server| Server {
-        host: server.host.clone(),
-        port: server.port,
-        tls: server.tls,
-        weight: server.weight,
-    });
-    let settings = Settings {
-        name: upstream.name().clone(),
-        servers: servers.collect(),
-        balance: match upstream.balance() {
-            edge_config::Balance::RoundRobin => Balance::RoundRobin,
-            edge_config::Balance::LeastRequests => Balance::LeastRequests,
-        },
-        ejection: upstream.ejection().map(|ejection| Ejection {
-            failures: ejection.failures,
-            time: ejection.time,
-        }),
-        attempts: u32::from(upstream.retries().attempts),
-        retry_percent: upstream.retries().budget_percent,
-        dial: Dial {
-            connect: timeouts.connect,
-            read: timeouts.read,
-            write: timeouts.write,
-            idle: timeouts.idle,
-            http2: upstream.protocol() == Protocol::H2c,
-            verify: upstream.tls().verify,
-            server_name: upstream.tls().server_name.clone(),
-        },
-    };
-    UpstreamState {
-        config: upstream.clone(),
-        group: Arc::new(Group::new(settings, Instant::now())),
+/// The group of `upstream`; the one of `before` if nothing about it changed, else a new one that
+/// knows what that one knew about servers that stay.
+fn upstream_state(
+    upstream: &Arc<Upstream>,
+    before: Option<&Arc<UpstreamState>>,
+    metrics: &Metrics,
+    watch: &mut Vec<PathBuf>,
+) -> Result<Arc<UpstreamState>, Vec<Diagnostic>> {
+    let material = Material::load(upstream, watch)?;
+    if let Some(before) = before
+        && before.group.upstream() == upstream
+        && before.group.material().fingerprint == material.fingerprint
+    {
+        return Ok(before.clone());
+    }
+    let old = before.map(|before| before.group.as_ref());
+    let group = Group::new(upstream.clone(), material, old, Instant::now());
+    Ok(Arc::new(UpstreamState {
+        group: Arc::new(group),
         grpc: upstream.grpc(),
         host_header: upstream.host_header(),
-        direct: upstream.protocol() != Protocol::H2c
-            && upstream.servers().iter().all(|server| !server.tls),
-        keepalive: upstream.keepalive(),
-        metrics: metrics.upstream(upstream.name()),
-    }
+        direct: goes_direct(upstream),
+        metrics: match before {
+            Some(before) => before.metrics.clone(),
+            None => metrics.upstream(upstream.name()),
+        },
+    }))
+}
+
+/// Whether its requests may take the short way beside pingora: plain HTTP/1 servers of the network, and
+/// nothing asked for that only the engine's way does.
+fn goes_direct(upstream: &Upstream) -> bool {
+    let plain = |server: &edge_config::Server| {
+        !server.tls && matches!(server.place, edge_config::Place::Net { .. })
+    };
+    let only_unsent = |on: &RetryOn| matches!(on, RetryOn::ConnectFailure | RetryOn::RefusedStream);
+    let (limits, retries) = (upstream.limits(), upstream.retries());
+    matches!(upstream.protocol(), Protocol::Http1 | Protocol::Auto)
+        && upstream.servers().iter().all(plain)
+        && upstream.sticky().is_none()
+        && limits.requests == 0
+        && limits.connections_per_server == 0
+        && upstream.timeouts().total.is_none()
+        && retries.per_try.is_none()
+        && retries.on.iter().all(only_unsent)
 }

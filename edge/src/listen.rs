@@ -300,7 +300,7 @@ async fn serve(
     // Tries are counted by `proxy::upstream`, which also knows the budget.
     let conf = ServerConf {
         max_retries: MAX_TRIES,
-        upstream_keepalive_pool_size: shared.gateway().keepalive(),
+        upstream_keepalive_pool_size: MAX_IDLE,
         ..ServerConf::default()
     };
     let mut proxy = pingora::proxy::HttpProxy::new(Proxy { shared }, Arc::new(conf));
@@ -345,3 +345,6 @@ fn clone_all(sockets: &[TcpListener]) -> io::Result<Vec<TcpListener>> {
 /// Threads for big bodies, for each worker.
 const BLOCKING_THREADS: usize = 4;
 const MAX_TRIES: usize = 16;
+/// Idle connections to servers, for each worker and listener; how many each server has is decided by
+/// `proxy::upstream`, so that a reload can change it.
+const MAX_IDLE: usize = 4096;

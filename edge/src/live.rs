@@ -90,6 +90,24 @@ impl Live for State {
         }
     }
 
+    fn upstreams(&self, group: Option<&str>) -> serde_json::Value {
+        let gateway = self.shared.gateway();
+        let wanted = gateway
+            .upstreams()
+            .filter(|upstream| group.is_none_or(|group| **upstream.group.name() == *group));
+        let now = Instant::now();
+        wanted
+            .map(|upstream| {
+                let servers = serde_json::to_value(upstream.group.report(now));
+                (
+                    upstream.group.name().to_string(),
+                    servers.unwrap_or_default(),
+                )
+            })
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    }
+
     fn metrics(&self) -> String {
         self.shared.refresh_gauges();
         self.metrics.text()

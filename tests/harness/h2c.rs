@@ -210,6 +210,16 @@ impl H2cUpstream {
     /// Starts it.
     #[must_use]
     pub fn start() -> Self {
+        Self::answering(None)
+    }
+
+    /// Starts one that answers every request with this body.
+    #[must_use]
+    pub fn saying(body: &[u8]) -> Self {
+        Self::answering(Some(Bytes::copy_from_slice(body)))
+    }
+
+    fn answering(body: Option<Bytes>) -> Self {
         let (stop, stopped) = oneshot::channel();
         let (ready, address) = std::sync::mpsc::channel();
         let seen: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
@@ -219,7 +229,7 @@ impl H2cUpstream {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 ready.send(listener.local_addr().unwrap()).unwrap();
                 tokio::select! {
-                    () = serve(listener, log) => {}
+                    () = serve(listener, log, body) => {}
                     _ = stopped => {}
                 }
             });
@@ -247,15 +257,15 @@ impl Drop for H2cUpstream {
     }
 }
 
-async fn serve(listener: TcpListener, log: Arc<Mutex<Vec<Vec<u8>>>>) {
+async fn serve(listener: TcpListener, log: Arc<Mutex<Vec<Vec<u8>>>>, fixed: Option<Bytes>) {
     while let Ok((stream, _)) = listener.accept().await {
-        let log = Arc::clone(&log);
+        let (log, fixed) = (Arc::clone(&log), fixed.clone());
         tokio::spawn(async move {
             let Ok(mut connection) = server::handshake(stream).await else {
                 return;
             };
             while let Some(Ok((request, respond))) = connection.accept().await {
-                tokio::spawn(answer(request, respond, Arc::clone(&log)));
+                tokio::spawn(answer(request, respond, Arc::clone(&log), fixed.clone()));
             }
         });
     }
@@ -265,6 +275,7 @@ async fn answer(
     request: Request<RecvStream>,
     mut respond: server::SendResponse<Bytes>,
     log: Arc<Mutex<Vec<Vec<u8>>>>,
+    fixed: Option<Bytes>,
 ) -> Result<(), h2::Error> {
     let (body, trailers) = read_body(request.into_body()).await?;
     log.lock()
@@ -283,7 +294,8 @@ async fn answer(
             out.insert(name, value.clone());
         }
     }
-    send_body(&mut stream, Bytes::from(body), Some(out)).await
+    let body = fixed.unwrap_or_else(|| Bytes::from(body));
+    send_body(&mut stream, body, Some(out)).await
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -29,6 +29,7 @@ pub mod h2c;
 pub mod http1;
 pub mod places;
 pub mod record;
+pub mod relay;
 pub mod tls;
 pub mod upstream;
 

@@ -29,4 +29,5 @@ mod sharing;
 mod slow;
 mod streams;
 mod tls;
+mod upstreams;
 mod yielding;

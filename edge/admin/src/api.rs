@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
@@ -40,6 +40,8 @@ pub(crate) fn router(live: Arc<dyn Live>, hosts: Hosts, write: Option<Write>) ->
             "/api/v1/fragments/{name}",
             get(fragment).put(fragment).delete(fragment),
         )
+        .route("/api/v1/upstreams", get(upstreams))
+        .route("/api/v1/upstreams/{group}", get(upstream))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         // Outermost, so that no path answers before the name was checked.
@@ -107,6 +109,19 @@ async fn host_figures(
             StatusCode::BAD_REQUEST,
             "expected q, sort (host, requests, errors, bytes or time), offset and limit",
         ),
+    }
+}
+
+/// Every group and the state of its servers.
+async fn upstreams(State(context): State<Context>) -> Response {
+    Json(context.live.upstreams(None)).into_response()
+}
+
+/// The servers of one group.
+async fn upstream(State(context): State<Context>, Path(group): Path<String>) -> Response {
+    match context.live.upstreams(Some(&group)).get(&group) {
+        Some(servers) => Json(servers).into_response(),
+        None => error(StatusCode::NOT_FOUND, "no such upstream"),
     }
 }
 

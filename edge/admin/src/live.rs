@@ -12,6 +12,8 @@ pub trait Live: Send + Sync + 'static {
     fn status(&self) -> Status;
     /// Metrics in Prometheus's text format.
     fn metrics(&self) -> String;
+    /// Upstream groups and the state of their servers, by name; only `group` if it is given.
+    fn upstreams(&self, group: Option<&str>) -> serde_json::Value;
     /// Figures of hosts.
     fn hosts(&self, page: &Page) -> serde_json::Value;
 }

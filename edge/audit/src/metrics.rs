@@ -56,6 +56,14 @@ pub const UPSTREAM_ATTEMPTS: &str = "palisade_upstream_attempts_total";
 pub const RETRIES_DENIED: &str = "palisade_upstream_retries_denied_total";
 /// Servers of an upstream group that are ejected now.
 pub const UPSTREAM_EJECTED: &str = "palisade_upstream_ejected";
+/// Servers of an upstream group that checks say do not work.
+pub const UPSTREAM_DOWN: &str = "palisade_upstream_down";
+/// Servers of an upstream group that take requests.
+pub const UPSTREAM_UP: &str = "palisade_upstream_up";
+/// Requests tried again, by what made it necessary.
+pub const UPSTREAM_RETRIES: &str = "palisade_upstream_retries_total";
+/// Requests refused with 503 before a server was tried, by reason.
+pub const UPSTREAM_REFUSED: &str = "palisade_upstream_refused_total";
 /// Reloads that took effect.
 pub const RELOAD_SUCCESS: &str = "palisade_config_reload_success_total";
 /// Reloads that were refused; the old configuration went on.
@@ -77,6 +85,10 @@ pub struct Metrics {
     retries_denied: IntCounterVec,
     upstream_ejected: IntGaugeVec,
     config_info: IntGaugeVec,
+    upstream_down: IntGaugeVec,
+    upstream_up: IntGaugeVec,
+    upstream_retries: IntCounterVec,
+    upstream_refused: IntCounterVec,
     rules: Known,
     upstreams: Known,
     /// Of the decision record and the access log.
@@ -143,6 +155,30 @@ impl Metrics {
             )?,
             config_info: gauges(&r, CONFIG_INFO, "The running configuration.", &["checksum"])?,
             hosts: Hosts::default(),
+            upstream_down: gauges(
+                &r,
+                UPSTREAM_DOWN,
+                "Servers of an upstream group that fail their checks.",
+                &["upstream"],
+            )?,
+            upstream_up: gauges(
+                &r,
+                UPSTREAM_UP,
+                "Servers of an upstream group that take requests.",
+                &["upstream"],
+            )?,
+            upstream_retries: counters(
+                &r,
+                UPSTREAM_RETRIES,
+                "Requests tried again.",
+                &["upstream", "reason"],
+            )?,
+            upstream_refused: counters(
+                &r,
+                UPSTREAM_REFUSED,
+                "Requests refused before a server was tried.",
+                &["upstream", "reason"],
+            )?,
             rules: Known::up_to(MAX_RULES),
             upstreams: Known::up_to(MAX_UPSTREAMS),
             records: RecordCounters::register(&r)?,
@@ -199,8 +235,15 @@ impl Metrics {
             connect_failed: attempt("connect_failed"),
             broken: attempt("broken"),
             timed_out: attempt("timed_out"),
+            per_try: attempt("per_try_timeout"),
+            total: attempt("total_timeout"),
             retries_denied: self.retries_denied.with_label_values(&[group]),
             ejected: self.upstream_ejected.with_label_values(&[group]),
+            down: self.upstream_down.with_label_values(&[group]),
+            up: self.upstream_up.with_label_values(&[group]),
+            retried: self.upstream_retries.clone(),
+            refused: self.upstream_refused.clone(),
+            group: group.into(),
         }
     }
 
@@ -331,8 +374,31 @@ pub struct UpstreamMetrics {
     pub connect_failed: IntCounter,
     pub broken: IntCounter,
     pub timed_out: IntCounter,
+    pub per_try: IntCounter,
+    pub total: IntCounter,
     pub retries_denied: IntCounter,
     pub ejected: IntGauge,
+    pub down: IntGauge,
+    pub up: IntGauge,
+    retried: IntCounterVec,
+    refused: IntCounterVec,
+    group: Arc<str>,
+}
+
+impl UpstreamMetrics {
+    /// A request is tried again because of `reason`, a word of the program.
+    pub fn retried(&self, reason: &'static str) {
+        self.retried
+            .with_label_values(&[&*self.group, reason])
+            .inc();
+    }
+
+    /// A request was refused because of `reason`, a word of the program.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused
+            .with_label_values(&[&*self.group, reason])
+            .inc();
+    }
 }
 
 /// Metrics of the listeners.

@@ -215,6 +215,7 @@ pub(crate) fn anchor(root: &mut Node, file: &FilePath) {
     if let Some(tls) = entry(root, "tls") {
         anchor_tls(tls, &base);
     }
+    anchor_upstreams(root, &base);
     let profiles = entry(root, "profiles");
     let Some(Value::Map(profiles)) = profiles.map(|node| &mut node.value) else {
         return;
@@ -254,6 +255,19 @@ fn anchor_keys(node: &mut Node, keys: &[&str], base: &FilePath) {
                 }
             }
             Some(Value::Map(_)) | None => {}
+        }
+    }
+}
+
+/// Paths of certificates for servers.
+fn anchor_upstreams(root: &mut Node, base: &FilePath) {
+    let upstreams = entry(root, "upstreams");
+    let Some(Value::Map(upstreams)) = upstreams.map(|node| &mut node.value) else {
+        return;
+    };
+    for (_, upstream) in upstreams {
+        if let Some(tls) = entry(upstream, "tls") {
+            anchor_keys(tls, &["ca", "certificate", "key"], base);
         }
     }
 }

@@ -114,6 +114,8 @@ fn full_writes_the_defaults_out() {
     assert_eq!((a.body(), a.response()), (b.body(), b.response()));
     let (a, b) = (&full.upstreams()["app"], &waf.upstreams()["app"]);
     assert_eq!((a.timeouts(), a.retries()), (b.timeouts(), b.retries()));
+    assert_eq!((a.limits(), a.slow_start()), (b.limits(), b.slow_start()));
+    assert_eq!(full.resolver(), waf.resolver());
     assert_eq!(
         (a.ejection(), a.keepalive(), a.tls()),
         (b.ejection(), b.keepalive(), b.tls())

@@ -26,7 +26,7 @@ use crate::direct::{Plain, Served};
 use crate::frames::PREFACE;
 use crate::gate::{self, Admitted, Framing, HeadReader};
 use crate::h2;
-use crate::handshake::handshake;
+use crate::handshake::{Secured, handshake};
 use crate::info::ConnectionInfo;
 use crate::proxy_protocol::{self, ProxyHeader};
 use crate::stream::{EdgeConn, StreamLimits, Transport};
@@ -81,17 +81,18 @@ pub(crate) async fn run<A>(
         return open.serve(tcp, pending, spoken).await;
     };
     // Boxed, so that its memory is free again once it is over.
-    let handshake = Box::pin(handshake(tcp, pending, open.shared.tls(), patience));
-    match handshake.await {
+    let handshake = Box::pin(handshake(tcp, pending, open.shared.tls(), patience)).await;
+    match handshake {
         Ok(Some(secured)) => {
-            open.connection.tls = Some(secured.tls);
-            open.scope = Some(secured.scope);
-            let spoken = if secured.http2 {
-                Spoken::Http2
-            } else {
-                Spoken::Http1
-            };
-            open.serve(secured.stream, BytesMut::new(), spoken).await;
+            let Secured {
+                stream,
+                tls,
+                scope,
+                http2,
+            } = *secured;
+            (open.connection.tls, open.scope) = (Some(tls), Some(scope));
+            let spoken = if http2 { Spoken::Http2 } else { Spoken::Http1 };
+            open.serve(stream, BytesMut::new(), spoken).await;
         }
         Ok(None) => {}
         Err(why) => open.shared.observer().handshake_failed(client, why),
@@ -112,7 +113,13 @@ impl<A> Opening<A>
 where
     A: HttpServerApp + Send + Sync + 'static,
 {
-    async fn serve<S: Transport>(self, io: S, pending: BytesMut, spoken: Spoken) {
+    /// Not `async` itself: its future would keep room for `io`, which is big, beside the box it goes to.
+    fn serve<S: Transport>(
+        self,
+        io: S,
+        pending: BytesMut,
+        spoken: Spoken,
+    ) -> impl Future<Output = ()> + Send {
         let listener = self.shared.listener();
         let connection = Arc::new(self.connection);
         let info = Arc::new(ConnectionInfo::new(
@@ -126,20 +133,23 @@ where
             head_deadline: listener.head_deadline(),
             pending: listener.head().bytes,
         };
-        let Ok(conn) = EdgeConn::new(io, self.fd, pending, Arc::clone(&info), limits) else {
-            return;
-        };
-        let _open = Open::new(&self.shared, &connection);
-        Session {
+        let conn = EdgeConn::new(io, self.fd, pending, Arc::clone(&info), limits).map(Box::new);
+        let session = Session {
             app: self.app,
             shared: Arc::clone(&self.shared),
             info,
             shutdown: self.shutdown,
             limits,
             spoken,
+        };
+        let shared = self.shared;
+        async move {
+            let Ok(conn) = conn else {
+                return;
+            };
+            let _open = Open::new(&shared, &connection);
+            session.run(conn).await;
         }
-        .run(Box::new(conn))
-        .await;
     }
 }
 
@@ -217,18 +227,19 @@ where
                     (conn, persist) = (back, kept);
                 }
                 Ok(Next::Http2) => {
-                    return h2::serve(
+                    // What only some connections need is boxed, or all of them would hold its memory.
+                    let http2 = h2::serve(
                         conn,
                         self.limits,
                         self.app,
                         self.shared,
                         self.info,
                         self.shutdown,
-                    )
-                    .await;
+                    );
+                    return Box::pin(http2).await;
                 }
                 Ok(Next::Refused(reason)) => {
-                    self.refuse(&mut conn, reason, None, Bytes::new()).await;
+                    Box::pin(self.refuse(&mut conn, reason, None, Bytes::new())).await;
                     drop(conn);
                     break;
                 }
@@ -240,7 +251,7 @@ where
             }
         }
         if let Some(wire) = slot.take() {
-            wire.close().await;
+            Box::pin(wire.close()).await;
         }
     }
 
@@ -253,6 +264,7 @@ where
         let listener = self.shared.listener();
         let wire = conn.wire()?;
         if wire.pending.is_empty() {
+            wire.rest();
             let patience = if first {
                 listener.head_deadline()
             } else {

@@ -40,7 +40,7 @@ pub(crate) async fn handshake(
     mut pending: BytesMut,
     terminate: Option<&dyn Terminate>,
     patience: Duration,
-) -> Result<Option<Secured>, HandshakeFault> {
+) -> Result<Option<Box<Secured>>, HandshakeFault> {
     let deadline = Instant::now() + patience;
     let hello = match timeout_at(deadline, hello(&mut tcp, &mut pending)).await {
         Ok(Ok(hello)) => hello,
@@ -127,7 +127,7 @@ fn secured(
     stream: TlsStream<Prefixed>,
     hello: Hello,
     choice: Choice,
-) -> Result<Secured, HandshakeFault> {
+) -> Result<Box<Secured>, HandshakeFault> {
     let session: &ServerConnection = stream.get_ref().1;
     // What was routed by and what rustls read must be one name.
     if session.server_name() != hello.server_name.as_deref() {
@@ -151,12 +151,12 @@ fn secured(
         ja4: hello.ja4.into(),
         client,
     };
-    Ok(Secured {
+    Ok(Box::new(Secured {
         http2: session.alpn_protocol() == Some(b"h2"),
         tls: Box::new(tls),
         scope: choice.scope,
         stream,
-    })
+    }))
 }
 
 /// IANA's name; rustls writes those of TLS 1.3 in its own way.

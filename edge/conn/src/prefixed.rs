@@ -13,15 +13,32 @@ use tokio::net::TcpStream;
 pub(crate) struct Prefixed {
     prefix: BytesMut,
     tcp: TcpStream,
+    sent: u64,
 }
 
 impl Prefixed {
     pub(crate) fn new(prefix: BytesMut, tcp: TcpStream) -> Self {
-        Self { prefix, tcp }
+        Self {
+            prefix,
+            tcp,
+            sent: 0,
+        }
+    }
+
+    /// Bytes written to the socket.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
     }
 
     pub(crate) fn into_socket(self) -> TcpStream {
         self.tcp
+    }
+
+    fn count(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(written)) = written {
+            self.sent += written as u64;
+        }
+        written
     }
 }
 
@@ -50,7 +67,8 @@ impl AsyncWrite for Prefixed {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.tcp).poll_write(cx, bytes);
+        self.count(written)
     }
 
     fn poll_write_vectored(
@@ -58,7 +76,8 @@ impl AsyncWrite for Prefixed {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, slices);
+        self.count(written)
     }
 
     fn is_write_vectored(&self) -> bool {

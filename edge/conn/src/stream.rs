@@ -7,7 +7,9 @@
 //! a [`Slot`], so that it can be closed without cutting off the last answer.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,14 +43,25 @@ use crate::upgrade::UpgradeWatch;
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static {
     /// The end has to be told to the peer: without `close_notify` it may take it for an attack.
     const GOODBYE: bool;
+
+    /// Bytes that went to the socket, where those of a write may wait on the way; else always 0.
+    fn sent(&self) -> u64;
 }
 
 impl Transport for TcpStream {
     const GOODBYE: bool = false;
+
+    fn sent(&self) -> u64 {
+        0
+    }
 }
 
 impl Transport for TlsStream<Prefixed> {
     const GOODBYE: bool = true;
+
+    fn sent(&self) -> u64 {
+        self.get_ref().0.sent()
+    }
 }
 
 /// Limits that hold on the stream itself.
@@ -72,6 +85,8 @@ pub(crate) struct EdgeConn<S> {
     reading: Pace,
     writing: Pace,
     watch: Option<UpgradeWatch>,
+    /// What [`Transport::sent`] said last.
+    sent: u64,
     fd: RawFd,
     opened: SystemTime,
     socket: Arc<SocketDigest>,
@@ -148,6 +163,7 @@ impl<S: Transport> EdgeConn<S> {
             reading: Pace::reading(limits.pacing),
             writing: Pace::writing(limits.pacing),
             watch: None,
+            sent: 0,
             fd,
             opened: SystemTime::now(),
             socket: Arc::new(socket),
@@ -286,6 +302,23 @@ impl<S: Transport> EdgeConn<S> {
             .map(|_| io::ErrorKind::TimedOut.into())
     }
 
+    /// What TLS still holds has to go on, too: a client that stops reading must not hold it forever.
+    fn unless_slow(
+        &mut self,
+        done: Poll<io::Result<()>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let sent = self.wire.as_ref().map_or(0, |wire| wire.io.sent());
+        if sent != self.sent {
+            self.writing.moved(sent.abs_diff(self.sent) as usize);
+            self.sent = sent;
+        }
+        if done.is_pending() {
+            return self.poll_slow_reader(cx).map(Err);
+        }
+        done
+    }
+
     /// Response bytes that were accepted: they may switch protocols, and they are activity.
     fn wrote(&mut self, bytes: &[u8]) {
         match &mut self.phase {
@@ -349,12 +382,28 @@ impl Frames {
 }
 
 impl<S: Transport> Wire<S> {
-    /// Reads more bytes of a head; 0 at the end of the connection.
+    /// Reads more bytes of a head; 0 at the end of the connection. Nothing is allocated to wait: most
+    /// connections are idle most of the time.
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
-        self.pending.reserve(READ);
-        let read = self.io.read_buf(&mut self.pending).await?;
-        self.eof |= read == 0;
-        Ok(read)
+        poll_fn(|cx| {
+            let mut room = [const { MaybeUninit::uninit() }; READ];
+            let mut buf = ReadBuf::uninit(&mut room);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
+            self.pending.extend_from_slice(buf.filled());
+            self.eof |= buf.filled().is_empty();
+            Poll::Ready(Ok(buf.filled().len()))
+        })
+        .await
+    }
+
+    /// Gives up the memory of buffers that hold nothing, but for a little that the next answer will use.
+    pub(crate) fn rest(&mut self) {
+        if self.pending.is_empty() {
+            self.pending = BytesMut::new();
+        }
+        if self.out.is_empty() && self.out.capacity() > OUT_KEPT {
+            self.out = BytesMut::new();
+        }
     }
 
     /// Waits for the client to go away while its request is served, as pingora wants to know. What
@@ -492,19 +541,21 @@ impl<S: Transport> AsyncWrite for EdgeConn<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_drain(cx))?;
-        match this.wire.as_mut() {
-            Some(wire) => Pin::new(&mut wire.io).poll_flush(cx),
-            None => Poll::Ready(Ok(())),
-        }
+        let Some(wire) = this.wire.as_mut() else {
+            return Poll::Ready(Ok(()));
+        };
+        let flushed = Pin::new(&mut wire.io).poll_flush(cx);
+        this.unless_slow(flushed, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_drain(cx))?;
-        match this.wire.as_mut() {
-            Some(wire) => Pin::new(&mut wire.io).poll_shutdown(cx),
-            None => Poll::Ready(Ok(())),
-        }
+        let Some(wire) = this.wire.as_mut() else {
+            return Poll::Ready(Ok(()));
+        };
+        let closed = Pin::new(&mut wire.io).poll_shutdown(cx);
+        this.unless_slow(closed, cx)
     }
 }
 
@@ -566,8 +617,10 @@ fn fault(fault: BodyFault) -> io::Error {
 }
 
 /// Room for a head that arrives in one piece.
-const READ: usize = 2048;
+const READ: usize = 4096;
 /// Writes up to this are joined: a response head and a small content are one packet.
 const OUT: usize = 4096;
+/// Room for writes that a connection keeps while it is idle.
+const OUT_KEPT: usize = 1024;
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;

@@ -102,6 +102,8 @@ pub struct Refusal {
     pub reason: Cow<'static, str>,
     /// Target of a redirect (status 301, 302, 303 or 307).
     pub location: Option<String>,
+    /// Seconds after which the client may come again (`Retry-After`, RFC 9110 section 10.2.3).
+    pub retry_after: Option<u64>,
 }
 
 impl Refusal {
@@ -112,6 +114,7 @@ impl Refusal {
             status,
             reason: reason.into(),
             location: None,
+            retry_after: None,
         }
     }
 }

@@ -23,7 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::admin::Admin;
-use crate::assemble::{self, Assembled, Gateway, UpstreamState};
+use crate::assemble::{self, Assembled, Gateway};
 use crate::editor::{self, Asked, Editor};
 use crate::listen::{Draining, Workers};
 use crate::live::State;
@@ -31,7 +31,7 @@ use crate::reload::{self, Watch};
 use crate::shared::Shared;
 use crate::supervisor;
 use crate::upgrade::{self, Predecessor, Sockets};
-use crate::upstreams::resolve;
+use crate::upstreams::keeper::Keeper;
 
 /// Run the gateway.
 ///
@@ -216,7 +216,6 @@ struct Started {
     args: RunArgs,
     policy: Arc<Policy>,
     store: Option<Store>,
-    fresh: Vec<Arc<UpstreamState>>,
     files: Vec<PathBuf>,
     shared: Arc<Shared>,
     metrics: Arc<Metrics>,
@@ -247,7 +246,6 @@ impl Started {
             args,
             policy,
             store,
-            fresh: assembled.fresh,
             files,
             shared,
             metrics,
@@ -259,7 +257,6 @@ impl Started {
             args,
             policy,
             store,
-            fresh,
             files,
             shared,
             metrics,
@@ -277,7 +274,12 @@ impl Started {
         let (editor, mut orders) = Editor::new();
         let editor = Arc::new(editor);
         admin.adopt(admin.prepare(&policy)?, &live, &editor)?;
-        resolve_names(&fresh).await;
+        let keeper = Keeper::start();
+        let gateway = shared.gateway();
+        let tended = gateway.tended();
+        keeper.prepare(&tended, gateway.resolver()).await;
+        keeper.tend(&tended, gateway.resolver());
+        drop((gateway, tended));
         workers.serve(policy.listeners(), bound)?;
         metrics.reloads.succeeded(SystemTime::now());
         let checksum = shared.gateway().checksum().to_string();
@@ -309,6 +311,7 @@ impl Started {
             admin,
             live,
             metrics,
+            keeper,
             generation: 1,
             policy,
         };
@@ -356,6 +359,8 @@ struct Running {
     admin: Admin,
     live: Arc<State>,
     metrics: Arc<Metrics>,
+    /// Looks names up and checks servers.
+    keeper: Keeper,
     generation: u64,
     /// What runs now.
     policy: Arc<Policy>,
@@ -493,27 +498,26 @@ impl Running {
         assembled: Assembled,
         small: bool,
     ) -> anyhow::Result<()> {
-        let Assembled {
-            gateway,
-            fresh,
-            tls,
-            ..
-        } = assembled;
+        let Assembled { gateway, tls, .. } = assembled;
+        let tended = gateway.tended();
+        let resolver = policy.resolver();
         if small {
-            resolve_names(&fresh).await;
+            self.keeper.prepare(&tended, resolver).await;
             self.shared.replace(gateway);
+            self.keeper.tend(&tended, resolver);
         } else {
             let listeners = policy.listeners();
             let bound = self.workers.bind(listeners).map_err(|(address, error)| {
                 anyhow::anyhow!("cannot listen on {address}: {error}")
             })?;
             let admin = self.admin.prepare(&policy)?;
-            resolve_names(&fresh).await;
+            self.keeper.prepare(&tended, resolver).await;
             self.shared.recorder().configure(&gateway.logs())?;
             if let Some(tls) = tls {
                 self.shared.tls().adopt(tls);
             }
             self.shared.replace(gateway);
+            self.keeper.tend(&tended, resolver);
             self.workers.serve(listeners, bound)?;
             self.admin.adopt(admin, &self.live, &self.editor)?;
             warn_of_restarts(&self.policy, &policy);
@@ -647,22 +651,6 @@ async fn cut(draining: &mut Draining, shared: &Shared) {
     }
 }
 
-/// Looks names of servers up before the first request needs them, and again while they are used.
-/// A name without an address is no reason not to start: it may get one.
-async fn resolve_names(fresh: &[Arc<UpstreamState>]) {
-    for upstream in fresh {
-        for error in resolve::resolve(&upstream.group).await {
-            tracing::warn!(group = %upstream.group.name(), %error, "server has no address yet");
-        }
-        if resolve::has_names(&upstream.group) {
-            tokio::spawn(resolve::refresh(
-                Arc::downgrade(&upstream.group),
-                RESOLVE_AGAIN,
-            ));
-        }
-    }
-}
-
 /// Names the certificates that end soon.
 fn warn_of_ends(tls: &Terminator) {
     for end in tls.ending(SystemTime::now()).iter().take(MAX_WARNINGS) {
@@ -674,16 +662,9 @@ fn warn_of_ends(tls: &Terminator) {
 
 /// Names the keys whose new values take effect at the next start only.
 fn warn_of_restarts(old: &Policy, new: &Policy) {
-    let keepalive = |policy: &Policy| {
-        let upstreams = policy.upstreams().values();
-        upstreams
-            .map(|upstream| upstream.keepalive())
-            .sum::<usize>()
-    };
     let keys = [
         ("workers", old.workers() != new.workers()),
         ("audit.queue", old.logs().queue() != new.logs().queue()),
-        ("upstreams.*.keepalive", keepalive(old) != keepalive(new)),
     ];
     for (key, _) in keys.into_iter().filter(|(_, changed)| *changed) {
         tracing::warn!(key, "this change takes effect at the next start only");
@@ -715,8 +696,6 @@ impl Stop {
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Certificates named in the log each day.
 const MAX_WARNINGS: usize = 100;
-/// How often names of servers are looked up again.
-const RESOLVE_AGAIN: Duration = Duration::from_secs(30);
 const RECORD_PATIENCE: Duration = Duration::from_secs(5);
 /// Dropping connections takes no time, unless a worker is inside a long computation.
 const ABORT_PATIENCE: Duration = Duration::from_secs(2);

@@ -27,8 +27,9 @@ use self::server::{Server, Trouble};
 use crate::pipeline::Refused;
 use crate::proxy::body::{CLIENT_GONE, Source};
 use crate::proxy::record::{self, Sent};
-use crate::proxy::{Context, answer, failure, request, upstream};
+use crate::proxy::{Context, answer, failure, request, retry, upstream};
 use crate::shared::Shared;
+use crate::upstreams::Address;
 
 /// Serves what needs no engine; shared by all workers, whose connections to servers it keeps apart.
 pub(crate) struct Direct {
@@ -118,19 +119,22 @@ async fn forward(
         return Err(Trouble::NoServer(500));
     };
     loop {
+        upstream::begin(ctx);
+        upstream::rest(ctx).await;
         upstream::pick(ctx).map_err(Trouble::NoServer)?;
         let (Some(lease), Some(now)) = (&ctx.lease, ctx.sent) else {
             return Err(Trouble::NoServer(500));
         };
-        if lease.tls() {
-            return Err(Trouble::Elsewhere);
-        }
-        let (address, dial) = (lease.address(), state.group.dial());
+        let address = match lease.address() {
+            Address::Inet(address) if !lease.tls() => *address,
+            Address::Inet(_) | Address::Unix(_) => return Err(Trouble::Elsewhere),
+        };
+        let dial = state.group.upstream().timeouts();
         let (mut server, reused) = match pool::take(address, now) {
             Some(server) => (server, true),
             None => match Server::connect(address, dial.connect).await {
                 Ok(server) => (server, false),
-                Err(_) if upstream::unreachable(ctx) => continue,
+                Err(_) if retry::unreachable(ctx, true) => continue,
                 Err(trouble) => return Err(trouble),
             },
         };
@@ -147,13 +151,13 @@ async fn forward(
         match relay.run(dial).await {
             Ok(reusable) => {
                 if reusable {
-                    pool::put(server, dial.idle, state.keepalive);
+                    pool::put(server, dial.idle, state.group.upstream().keepalive());
                 }
                 return Ok(());
             }
             Err(trouble) => {
                 if trouble.is_of_the_server() {
-                    upstream::broke(ctx, trouble == Trouble::Late);
+                    retry::broke(ctx, trouble == Trouble::Late);
                 }
                 if !(reused && trouble == Trouble::Silent && may_resend(ctx)) {
                     return Err(trouble);
@@ -169,7 +173,7 @@ fn may_resend(ctx: &mut Context) -> bool {
         .as_ref()
         .and_then(|exchange| exchange.head.as_ref());
     let method = head.map(|head| head.method().to_vec());
-    method.is_some_and(|method| upstream::may_resend(ctx, &method))
+    method.is_some_and(|method| retry::may_resend(ctx, &method))
 }
 
 /// Answers a request that failed after the pipeline, if nothing was answered yet.

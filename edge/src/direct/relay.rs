@@ -7,6 +7,7 @@ use std::io;
 use std::task::Poll;
 use std::time::Duration;
 
+use edge_config::Timeouts;
 use edge_conn::Client;
 use httparse::Header;
 use tokio::io::AsyncWriteExt;
@@ -17,8 +18,7 @@ use super::content::{Content, LAST_CHUNK, chunk};
 use super::response_head::{self, Answer, Asked, Found};
 use super::server::{Server, Trouble};
 use crate::proxy::hold::Judge;
-use crate::proxy::{Context, record, response};
-use crate::upstreams::Dial;
+use crate::proxy::{Context, record, response, retry};
 
 /// What the client got so far.
 #[derive(Default)]
@@ -54,7 +54,7 @@ struct Held {
 
 impl Relay<'_> {
     /// Sends the head and relays the answer; true if the server's connection can be used again.
-    pub(super) async fn run(mut self, dial: &Dial) -> Result<bool, Trouble> {
+    pub(super) async fn run(mut self, dial: Timeouts) -> Result<bool, Trouble> {
         self.server.send(self.text, dial.write).await?;
         let sent = self.ctx.sent.map_or_else(Instant::now, Instant::from_std);
         self.server.wait(self.client, sent + dial.read).await?;
@@ -262,7 +262,8 @@ fn judge(
             .iter()
             .map(|field| (field.name.as_bytes(), field.value))
     };
-    response::answered(ctx, status);
+    retry::came(ctx, status);
+    response::waited(ctx);
     if ctx.inspection.is_none() {
         return Ok(());
     }

@@ -28,6 +28,8 @@ impl Page {
             ("cache-control", "no-store".to_owned()),
         ];
         fields.extend(id.map(|id| (REQUEST_ID, id.to_string())));
+        let after = refusal.retry_after;
+        fields.extend(after.map(|seconds| ("retry-after", seconds.to_string())));
         // A rule wrote it: what cannot stand in a header is not sent.
         let location = refusal.location.as_ref();
         let location = location.filter(|location| HeaderValue::from_str(location).is_ok());

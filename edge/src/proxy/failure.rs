@@ -5,13 +5,18 @@ use pingora::proxy::{FailToProxy, Session};
 use pingora::{Error, ErrorSource, ErrorType};
 
 use super::body::{self, CLIENT_GONE};
+use super::intercept::{PER_TRY, TOTAL};
 use super::{Context, answer};
+use crate::upstreams::{AT_LIMIT, reason};
 
 /// Answers a request that failed after the pipeline.
 pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
     let refusal = ctx.refusal.take().unwrap_or_else(|| refusal_for(error));
     let status = refusal.status;
-    let by_body = *error.esource() == ErrorSource::Downstream && status != CLIENT_GONE;
+    // Our clocks run in the client's session, but what they end is the upstream's.
+    let by_clock = [PER_TRY, TOTAL].contains(error.etype());
+    let downstream = *error.esource() == ErrorSource::Downstream && !by_clock;
+    let by_body = downstream && status != CLIENT_GONE;
     note(ctx, &refusal, by_body || status == 413);
     if status != CLIENT_GONE {
         let id = ctx.exchange.as_ref().map(|exchange| exchange.id);
@@ -43,10 +48,17 @@ pub(crate) fn note(ctx: &mut Context, refusal: &Refusal, by_body: bool) {
 
 fn refusal_for(error: &Error) -> Refusal {
     use ErrorType::{
-        ConnectTimedout, HTTPStatus, ReadTimedout, TLSHandshakeTimedout, WriteTimedout,
+        ConnectTimedout, HTTPStatus, InvalidCert, ReadTimedout, TLSHandshakeFailure,
+        TLSHandshakeTimedout, WriteTimedout,
     };
     match (error.etype(), error.esource()) {
-        (HTTPStatus(503), _) => Refusal::new(503, "no upstream server"),
+        (etype, _) if *etype == PER_TRY => {
+            Refusal::new(504, "upstream did not answer one try in time")
+        }
+        (etype, _) if *etype == TOTAL => Refusal::new(504, "time for the upstream is over"),
+        (etype, _) if *etype == AT_LIMIT => {
+            Refusal::new(503, "connections to the upstream are at their limit")
+        }
         (HTTPStatus(code), _) => Refusal::new(*code, "refused by the proxy"),
         (_, ErrorSource::Downstream) => match error.etype() {
             ErrorType::WriteError | WriteTimedout => {
@@ -58,6 +70,10 @@ fn refusal_for(error: &Error) -> Refusal {
             Refusal::new(504, "upstream did not accept the connection in time")
         }
         (ReadTimedout | WriteTimedout, _) => Refusal::new(504, "upstream did not answer in time"),
+        (TLSHandshakeFailure | InvalidCert, _) => {
+            let why = reason(error);
+            Refusal::new(502, format!("TLS to the upstream failed: {why}"))
+        }
         (_, ErrorSource::Upstream) => Refusal::new(502, "upstream failed"),
         (_, ErrorSource::Internal | ErrorSource::Unset) => Refusal::new(500, "gateway failed"),
     }

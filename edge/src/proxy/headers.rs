@@ -3,11 +3,11 @@
 //! What says where a request came from is ours to say: such headers from a peer that is not a
 //! trusted proxy are removed, in every spelling a server could read, never passed on or extended.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use edge_config::HostHeader;
+use edge_config::{HostHeader, Place};
 use edge_core::Exchange;
 use edge_tls::Terminator;
 use http::header::{self, HeaderName, HeaderValue};
@@ -163,16 +163,19 @@ pub(crate) fn own_host(route: Option<&RouteState>, lease: Option<&Lease>) -> Opt
         return None;
     }
     let server = lease.server()?;
-    let address = SocketAddr::new(lease.address().ip(), server.port);
     let default = if server.tls { 443 } else { 80 };
-    Some(
-        match (server.host.parse::<IpAddr>(), server.port == default) {
-            (Ok(IpAddr::V6(ip)), true) => format!("[{ip}]"),
-            (Ok(ip), false) => SocketAddr::new(ip, address.port()).to_string(),
-            (_, true) => server.host.clone(),
-            (Err(_), false) => format!("{}:{}", server.host, server.port),
+    Some(match &server.place {
+        Place::Socket(_) => match lease.name() {
+            "" => "localhost".to_owned(),
+            name => name.to_owned(),
         },
-    )
+        Place::Net { host, port } => match (host.contains(':'), *port == default) {
+            (true, true) => format!("[{host}]"),
+            (true, false) => format!("[{host}]:{port}"),
+            (false, true) => host.clone(),
+            (false, false) => format!("{host}:{port}"),
+        },
+    })
 }
 
 /// Removes every header with such a name.
@@ -312,6 +315,8 @@ mod tests {
     use std::sync::Arc;
 
     use edge_core::{Connection, RequestId};
+
+    use std::net::SocketAddr;
 
     use super::*;
 

@@ -6,18 +6,18 @@
 //! again before pingora finishes the request, or connections are not reused.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use http::HeaderMap;
-use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::custom::CustomMessageWrite;
 use pingora::protocols::http::custom::server::Session as CustomSession;
 use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::protocols::{Digest, l4::socket::SocketAddr};
+use pingora::{Error, ErrorType, Result};
 
 use super::hold::{Hold, Judged};
 
@@ -36,8 +36,35 @@ pub(crate) struct Replay {
 #[derive(Clone, Default)]
 pub(crate) struct Handle(Arc<Mutex<Shared>>);
 
+/// When waiting for the server ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Until {
+    /// Of this try, for the head of the answer.
+    pub(crate) one: Option<Instant>,
+    /// Of all tries together, and the answer.
+    pub(crate) all: Option<Instant>,
+}
+
+impl Until {
+    /// Never.
+    pub(crate) const NONE: Self = Self {
+        one: None,
+        all: None,
+    };
+
+    /// The end that comes first, and how it is called.
+    fn next(self) -> Option<(Instant, ErrorType)> {
+        match (self.one, self.all) {
+            (Some(one), Some(all)) if all <= one => Some((all, TOTAL)),
+            (Some(one), _) => Some((one, PER_TRY)),
+            (None, all) => all.map(|all| (all, TOTAL)),
+        }
+    }
+}
+
 #[derive(Default)]
 struct Shared {
+    until: Until,
     session: Option<Box<ServerSession>>,
     hold: Option<Hold>,
     judged: Option<Judged>,
@@ -64,6 +91,11 @@ impl Handle {
         if let Some(inner) = self.with(|shared| shared.session.take()) {
             *session = inner;
         }
+    }
+
+    /// Ends the exchange with [`PER_TRY`] or [`TOTAL`] when its time is over.
+    pub(crate) fn set_until(&self, until: Until) {
+        self.with(|shared| shared.until = until);
     }
 
     /// Holds the response that is about to be written until `hold` has judged it.
@@ -240,7 +272,14 @@ impl CustomSession for Intercept {
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
         let idle = no_body_expected || self.replays_whole();
-        self.inner.read_body_or_idle(idle).await
+        // pingora polls this for as long as it waits for the server, so a deadline belongs here.
+        let until = self.handle.with(|shared| shared.until).next();
+        let reading = self.inner.read_body_or_idle(idle);
+        let Some((at, over)) = until else {
+            return reading.await;
+        };
+        let read = tokio::time::timeout_at(at.into(), reading).await;
+        read.unwrap_or_else(|_| Err(Error::explain(over, "time is over")))
     }
 
     fn body_bytes_sent(&self) -> usize {
@@ -327,6 +366,11 @@ impl CustomSession for Intercept {
         self.inner.was_upgraded()
     }
 }
+
+/// A try took too long.
+pub(crate) const PER_TRY: ErrorType = ErrorType::Custom("per-try timeout");
+/// All tries together took too long.
+pub(crate) const TOTAL: ErrorType = ErrorType::Custom("total timeout");
 
 /// Joins the body bytes of response tasks.
 pub(super) fn body_of(tasks: &[HttpTask]) -> Bytes {

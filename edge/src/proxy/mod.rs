@@ -14,6 +14,7 @@ pub(crate) mod intercept;
 pub(crate) mod record;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod retry;
 pub(crate) mod stream;
 pub(crate) mod upstream;
 
@@ -57,6 +58,8 @@ pub(crate) struct Context {
     pub(crate) sent: Option<Instant>,
     /// The server being tried.
     pub(crate) lease: Option<Lease>,
+    /// What all tries of this request have in common.
+    trying: upstream::Trying,
     /// A refusal found on the response, to be sent in its place.
     pub(crate) refusal: Option<Refusal>,
     /// Body bytes given to the upstream being tried.
@@ -93,7 +96,7 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         ctx: &mut Context,
     ) -> Result<Box<HttpPeer>> {
-        upstream::choose(session, ctx)
+        upstream::choose(session, ctx).await
     }
 
     async fn upstream_request_filter(
@@ -115,13 +118,23 @@ impl ProxyHttp for Proxy {
         headers::host(request, ctx.route.as_deref(), ctx.lease.as_ref())
     }
 
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        retry::answered(session, response, ctx)
+    }
+
     async fn response_filter(
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        response::inspect(session, response, ctx)
+        response::inspect(session, response, ctx)?;
+        upstream::stick(response, ctx)
     }
 
     fn response_body_filter(
@@ -136,12 +149,12 @@ impl ProxyHttp for Proxy {
 
     fn fail_to_connect(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         _peer: &HttpPeer,
         ctx: &mut Context,
         error: Box<Error>,
     ) -> Box<Error> {
-        upstream::connect_failed(ctx, error)
+        retry::connect_failed(session, ctx, error)
     }
 
     fn error_while_proxy(
@@ -152,7 +165,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut Context,
         reused: bool,
     ) -> Box<Error> {
-        upstream::exchange_failed(session, ctx, error, reused)
+        retry::exchange_failed(session, ctx, error, reused)
     }
 
     async fn fail_to_proxy(
@@ -186,6 +199,7 @@ impl Context {
             permit: None,
             sent: None,
             lease: None,
+            trying: upstream::Trying::NONE,
             refusal: None,
             forwarded: 0,
         }

@@ -26,7 +26,7 @@ pub(super) fn inspect(
     ctx: &mut Context,
 ) -> Result<()> {
     let status = response.status.as_u16();
-    answered(ctx, status);
+    waited(ctx);
     if response.status.is_informational() && status != 101 {
         return Ok(());
     }
@@ -49,12 +49,6 @@ pub(super) fn inspect(
         exchange.response_status = Some(response.status.as_u16());
     }
     Ok(())
-}
-
-/// The server has said its first word: a sign of life, and the end of a wait.
-pub(crate) fn answered(ctx: &mut Context, status: u16) {
-    succeeded(status, ctx);
-    waited(ctx);
 }
 
 /// Phase 3 on the head.
@@ -80,7 +74,7 @@ pub(crate) fn ask_nothing(ctx: &mut Context) -> Result<()> {
 }
 
 /// Notes how long the server took to its first word.
-fn waited(ctx: &mut Context) {
+pub(crate) fn waited(ctx: &mut Context) {
     if let (Some(sent), Some(exchange)) = (ctx.sent.take(), &mut ctx.exchange) {
         exchange.timings.add(Layer::Upstream, sent.elapsed());
     }
@@ -102,18 +96,6 @@ fn ask(
         Verdict::Continue => Ok(()),
         Verdict::Respond(refusal) => refuse(ctx, refusal),
         Verdict::Drop => refuse(ctx, Refusal::new(403, "response dropped by rule")),
-    }
-}
-
-/// An answer is a sign of life, whatever it says.
-fn succeeded(status: u16, ctx: &Context) {
-    if let Some(lease) = &ctx.lease
-        && !(100..200).contains(&status)
-    {
-        lease.succeeded();
-        if let Some(route) = &ctx.route {
-            route.upstream.metrics.answered.inc();
-        }
     }
 }
 

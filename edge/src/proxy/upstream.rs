@@ -1,50 +1,124 @@
-//! Chooses the server for a request and decides what a failure means.
+//! Chooses the server for a request and says how it is reached.
 //!
-//! Needs the pipeline's permit. A connection failure may be retried on another server, because
-//! nothing was sent; a failure after that only where the request is idempotent, the whole body can
-//! be replayed and the connection was an old one that the server may just have closed.
+//! Needs the pipeline's permit. What a failure means is decided in `retry.rs`.
 
-use std::time::Instant;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use edge_core::{Exchange, Permit};
+use edge_core::{Permit, Refusal};
+use http::header;
+use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora::{Error, ErrorType, Result};
 
 use super::Context;
+use super::intercept::{Handle, TOTAL, Until};
 use crate::assemble::UpstreamState;
-use crate::upstreams::Lease;
+use crate::upstreams::{self, Entry, Lease, NoServer, Wish};
+
+/// What all tries of a request have in common.
+pub(super) struct Trying {
+    /// Set with the first try.
+    pub(super) began: Option<Instant>,
+    wish: Wish,
+    /// Its place in a group with a limit.
+    entry: Option<Entry>,
+    pub(super) until: Until,
+    /// To be waited before the next try.
+    pub(super) pause: Duration,
+}
+
+impl Trying {
+    /// No try yet.
+    pub(super) const NONE: Self = Self {
+        began: None,
+        wish: Wish::NONE,
+        entry: None,
+        until: Until::NONE,
+        pause: Duration::ZERO,
+    };
+}
 
 /// Picks a server of the route's group, for pingora.
-pub(super) fn choose(session: &Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
-    pick(ctx).map_err(|status| Error::explain(ErrorType::HTTPStatus(status), "no upstream"))?;
-    let (Some(permit), Some(route), Some(lease)) = (&ctx.permit, &ctx.route, &ctx.lease) else {
-        return Err(Error::explain(
-            ErrorType::HTTPStatus(500),
-            "no permit for an upstream",
-        ));
+pub(super) async fn choose(session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
+    let Some(route) = ctx.route.clone() else {
+        return Err(none(500));
     };
-    let mut peer = peer_for(permit, lease, &route.upstream);
-    if session.as_downstream().is_upgrade_req() {
+    let state = &route.upstream;
+    let upgrade = session.as_downstream().is_upgrade_req();
+    if begin(ctx) {
+        if let Some(gate) = state.group.gate() {
+            ctx.trying.entry = gate.enter().await;
+            if ctx.trying.entry.is_none() {
+                ctx.refusal = Some(refuse(NoServer::Busy, state));
+                return Err(none(503));
+            }
+        }
+        if !upgrade {
+            clock(session, ctx, state);
+        }
+    }
+    rest(ctx).await;
+    if ctx
+        .trying
+        .until
+        .all
+        .is_some_and(|end| end <= Instant::now())
+    {
+        state.metrics.total.inc();
+        return Err(Error::explain(TOTAL, "no time for another try"));
+    }
+    pick(ctx).map_err(none)?;
+    let (Some(permit), Some(lease), Some(now)) = (&ctx.permit, &ctx.lease, ctx.sent) else {
+        return Err(none(500));
+    };
+    let mut peer = peer_for(permit, lease, state)?;
+    if upgrade {
         // A tunnel may be silent for long; the listener's `tunnel_idle` ends it.
         peer.options.read_timeout = None;
         peer.options.write_timeout = None;
+    } else {
+        limit_time(&mut peer, ctx, now, state);
     }
     Ok(Box::new(peer))
 }
 
-/// Leases a server for the next attempt.
+/// Before the first try: what the request would like. False if it began before.
+pub(crate) fn begin(ctx: &mut Context) -> bool {
+    if ctx.trying.began.is_some() {
+        return false;
+    }
+    ctx.trying.began = Some(Instant::now());
+    if let (Some(route), Some(exchange)) = (&ctx.route, &ctx.exchange) {
+        ctx.trying.wish = Wish::of(exchange, route.upstream.group.upstream());
+    }
+    true
+}
+
+/// Waits before another try, if that was decided.
+pub(crate) async fn rest(ctx: &mut Context) {
+    let pause = std::mem::take(&mut ctx.trying.pause);
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Leases a server for the next try.
 ///
 /// # Errors
-/// The status that says why there is none: 503, or 500 without a permit.
-pub(crate) fn pick(ctx: &mut Context) -> Result<(), u16> {
+/// The status that says why there is none: 503, or 500 without a permit; the context holds the refusal.
+pub(crate) fn pick(ctx: &mut Context) -> std::result::Result<(), u16> {
     let (Some(_), Some(route), Some(exchange)) = (&ctx.permit, &ctx.route, &mut ctx.exchange)
     else {
         return Err(500);
     };
-    let now = Instant::now();
-    let lease = route.upstream.group.pick(now, ctx.lease.take());
-    let lease = lease.ok_or(503_u16)?;
+    let (now, state) = (Instant::now(), &route.upstream);
+    let lease = state.group.pick(now, &ctx.trying.wish, ctx.lease.take());
+    let lease = lease.map_err(|why| {
+        ctx.refusal = Some(refuse(why, state));
+        503_u16
+    })?;
     exchange.attempts += 1;
     exchange.upstream = Some(lease.address().to_string());
     ctx.forwarded = 0;
@@ -53,109 +127,102 @@ pub(crate) fn pick(ctx: &mut Context) -> Result<(), u16> {
     Ok(())
 }
 
-/// A connection could not be made: try another server, within the budget.
-pub(super) fn connect_failed(ctx: &mut Context, mut error: Box<Error>) -> Box<Error> {
-    error.set_retry(unreachable(ctx));
-    error
+/// Starts the clock of all tries.
+fn clock(session: &mut Session, ctx: &mut Context, state: &UpstreamState) {
+    let upstream = state.group.upstream();
+    let total = upstream.timeouts().total;
+    if total.is_some() || upstream.retries().per_try.is_some() {
+        ctx.trying.until.all = total.map(|total| Instant::now() + total);
+        ctx.intercept
+            .get_or_insert_with(|| Handle::install(&mut session.downstream_session, None));
+    }
 }
 
-/// The leased server could not be reached; true if another one may be tried.
-pub(crate) fn unreachable(ctx: &Context) -> bool {
-    let (Some(lease), Some(route), Some(exchange)) = (&ctx.lease, &ctx.route, &ctx.exchange) else {
-        return false;
+/// Starts the clocks of a try.
+fn limit_time(peer: &mut HttpPeer, ctx: &mut Context, now: Instant, state: &UpstreamState) {
+    let until = &mut ctx.trying.until;
+    until.one = state
+        .group
+        .upstream()
+        .retries()
+        .per_try
+        .map(|time| now + time);
+    let first = [until.one, until.all].into_iter().flatten().min();
+    let Some(first) = first else {
+        return;
     };
-    let upstream = &route.upstream;
-    upstream.metrics.connect_failed.inc();
-    lease.failed(Instant::now());
-    if exchange.attempts >= upstream.group.max_attempts() || !lease.has_alternative() {
-        return false;
-    }
-    let allowed = upstream.group.may_retry(Instant::now());
-    if !allowed {
-        upstream.metrics.retries_denied.inc();
-    }
-    allowed
-}
-
-/// Something broke after the connection stood.
-pub(super) fn exchange_failed(
-    session: &Session,
-    ctx: &mut Context,
-    mut error: Box<Error>,
-    reused: bool,
-) -> Box<Error> {
-    if *error.esource() == ErrorSource::Upstream {
-        let late = matches!(
-            error.etype(),
-            ErrorType::ReadTimedout | ErrorType::WriteTimedout
-        );
-        broke(ctx, late);
-    }
-    let resend = reused
-        && !session.as_downstream().retry_buffer_truncated()
-        && session.response_written().is_none()
-        && may_resend(ctx, session.req_header().method.as_str().as_bytes());
-    if resend {
-        error.retry.decide_reuse(true);
-    } else {
-        error.set_retry(false);
-    }
-    error
-}
-
-/// Counts a server that broke off, or was `late`. Only connections that cannot be made leave a server
-/// out: a request that makes a server slow or crash must not let its sender take servers away from
-/// everybody.
-pub(crate) fn broke(ctx: &Context, late: bool) {
-    if let Some(route) = &ctx.route {
-        let metrics = &route.upstream.metrics;
-        let counter = if late {
-            &metrics.timed_out
-        } else {
-            &metrics.broken
-        };
-        counter.inc();
-    }
-}
-
-/// Whether a request may go out again whose old connection was closed without a word: a server may
-/// close an idle one in the moment we use it, so once is no fault. The server is not to blame; it may
-/// be picked again.
-pub(crate) fn may_resend(ctx: &mut Context, method: &[u8]) -> bool {
-    let first = |exchange: &Exchange| exchange.attempts == 1;
-    let may = ctx.exchange.as_deref().is_some_and(first) && is_idempotent(method);
-    if may {
-        ctx.lease = None;
-    }
-    may
-}
-
-/// The only place that names a server to pingora; whoever gets here has passed the pipeline.
-fn peer_for(_proof: &Permit, lease: &Lease, upstream: &UpstreamState) -> HttpPeer {
-    let mut peer = HttpPeer::new(lease.address(), lease.tls(), lease.name().to_owned());
-    let dial = upstream.group.dial();
+    let left = first.saturating_duration_since(now).max(SHORTEST);
+    let shorter = |time: Option<Duration>| Some(time.map_or(left, |time| time.min(left)));
     let options = &mut peer.options;
-    options.connection_timeout = Some(dial.connect);
-    options.total_connection_timeout = Some(dial.connect);
-    options.read_timeout = Some(dial.read);
-    options.write_timeout = Some(dial.write);
-    options.idle_timeout = Some(dial.idle);
-    options.verify_cert = dial.verify;
-    options.verify_hostname = dial.verify;
-    if dial.http2 {
-        options.set_http_version(2, 2);
-        options.max_h2_streams = MAX_UPSTREAM_STREAMS;
+    options.connection_timeout = shorter(options.connection_timeout);
+    options.total_connection_timeout = shorter(options.total_connection_timeout);
+    if let Some(handle) = &ctx.intercept {
+        handle.set_until(*until);
     }
-    peer
 }
 
-/// RFC 9110 section 9.2.2.
-fn is_idempotent(method: &[u8]) -> bool {
-    matches!(
-        method,
-        b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE" | b"TRACE"
-    )
+/// Lets the client keep its server.
+pub(super) fn stick(response: &mut ResponseHeader, ctx: &Context) -> Result<()> {
+    let cookie = ctx.lease.as_ref().and_then(Lease::set_cookie);
+    match cookie {
+        Some(cookie) if !response.status.is_informational() => {
+            response.append_header(header::SET_COOKIE, cookie)?;
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// No server for a request: 503, and when to come again.
+fn refuse(why: NoServer, state: &UpstreamState) -> Refusal {
+    state.metrics.refused(match why {
+        NoServer::NoAddress => "no_address",
+        NoServer::AllDown => "all_down",
+        NoServer::Busy => "limit",
+    });
+    let after = state.group.upstream().limits().retry_after;
+    Refusal {
+        retry_after: Some(after.as_secs()).filter(|seconds| *seconds > 0),
+        ..Refusal::new(503, why.to_string())
+    }
+}
+
+fn none(status: u16) -> Box<Error> {
+    Error::explain(ErrorType::HTTPStatus(status), "no upstream server")
+}
+
+/// The only place that names a server to pingora for a request; whoever gets here has passed the
+/// pipeline.
+fn peer_for(_proof: &Permit, lease: &Lease, state: &UpstreamState) -> Result<HttpPeer> {
+    let upstream = state.group.upstream();
+    let material = state.group.material();
+    let mut peer = upstreams::peer(
+        lease.address(),
+        lease.tls(),
+        lease.name(),
+        upstream,
+        material,
+    )?;
+    peer.options.max_h2_streams = MAX_UPSTREAM_STREAMS;
+    // How many connections stay open is decided by how long each may be idle: those that only a busy
+    // time needed go soon after it.
+    let busy = lease.endpoint().in_flight.load(Ordering::Relaxed) as usize;
+    let keep = upstream.keepalive();
+    if keep == 0 {
+        peer.options.idle_timeout = Some(SHORTEST);
+    } else if busy > keep {
+        peer.options.idle_timeout = peer.options.idle_timeout.map(|idle| idle.min(AFTER_PEAK));
+    }
+    let connections = upstream.limits().connections_per_server;
+    if connections > 0 {
+        upstreams::limit_connections(&mut peer, lease.endpoint(), connections);
+    }
+    Ok(peer)
 }
 
 /// pingora opens a connection a request unless told otherwise.
 const MAX_UPSTREAM_STREAMS: usize = 100;
+/// How long connections beyond `keepalive.connections` stay.
+const AFTER_PEAK: Duration = Duration::from_secs(1);
+/// pingora's clock does not take a timeout of 0.
+const SHORTEST: Duration = Duration::from_millis(1);

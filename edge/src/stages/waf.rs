@@ -279,9 +279,8 @@ fn verdict(intervention: Option<Intervention>) -> Verdict {
         Disruption::Redirect(location) => Some(location),
     };
     Verdict::Respond(Refusal {
-        status,
-        reason: format!("rule {rule_id}").into(),
         location,
+        ..Refusal::new(status, format!("rule {rule_id}"))
     })
 }
 

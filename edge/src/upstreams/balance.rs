@@ -6,16 +6,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How a server is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Balance {
-    /// One after another, by weight.
-    RoundRobin,
-    /// The fewest requests in flight for its weight. Beyond [`SCAN`] servers the best of
-    /// [`SAMPLE`] drawn ones, which is nearly as even and costs the same however many there are.
-    LeastRequests,
-}
-
 /// Places in a fixed sequence; each is the index of a server.
 #[derive(Debug)]
 pub(crate) struct Schedule {
@@ -67,7 +57,7 @@ pub(crate) const fn scatter(ticket: u64) -> u64 {
 
 /// Weights in lowest terms, and small enough for the sequence to stay within [`LONGEST`] places
 /// (but at least one place for every server that has a weight).
-fn shares(weights: &[u16]) -> Vec<u64> {
+pub(super) fn shares(weights: &[u16]) -> Vec<u64> {
     let divisor = weights.iter().copied().map(u64::from).fold(0, gcd).max(1);
     let total: u64 = weights
         .iter()

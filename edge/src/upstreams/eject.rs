@@ -1,68 +1,84 @@
 //! When a failing server is left out for a while (passive ejection).
 //!
-//! Only failures to connect count: an answer, whatever its status, shows that the server is there,
-//! and a client that provokes 500s must not be able to take servers away from others. At most half of
-//! a group is ever left out, see `group.rs`. A server that comes back and fails at
-//! once is left out again, each time longer.
+//! By default only failures to connect count: an answer, whatever its status, shows that the server is
+//! there, and a client that provokes 500s must not be able to take servers away from others. Whoever
+//! trusts the clients may count more. How many servers may be out at once is the group's business. A
+//! server that comes back and fails at once is left out again, each time longer.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// When a server is left out.
+use edge_config::Ejection;
+
+/// What became of an attempt, as far as it tells something about the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ejection {
-    /// Failures in a row.
-    pub(crate) failures: u32,
-    /// For how long the first time; the n-th time in a row n times as long, up to ten times.
-    pub(crate) time: Duration,
+pub(crate) enum Outcome {
+    /// No connection.
+    ConnectFailed,
+    /// The connection broke, or time was over.
+    Broken,
+    /// An answer with this status.
+    Answered(u16),
 }
 
 /// What is known about one server. Times are milliseconds of the group's clock.
 #[derive(Debug, Default)]
-pub(crate) struct Health {
-    failures: AtomicU32,
+pub(crate) struct Ejector {
+    /// In a row: failed connections, errors of a gateway, errors of any kind.
+    rows: [AtomicU32; 3],
     /// Left out until then.
     until: AtomicU64,
     /// Times left out since it last worked.
     times: AtomicU32,
 }
 
-impl Health {
+impl Ejector {
     pub(crate) fn is_out(&self, now: u64) -> bool {
-        now < self.until.load(Ordering::Relaxed)
+        now < self.until()
     }
 
-    /// It works. Reads before it writes: in good times the line stays shared between cores.
-    pub(crate) fn succeeded(&self) {
-        for counter in [&self.failures, &self.times] {
-            if counter.load(Ordering::Relaxed) != 0 {
-                counter.store(0, Ordering::Relaxed);
-            }
-        }
+    /// The moment its last time out ends; 0 if it never was out.
+    pub(crate) fn until(&self) -> u64 {
+        self.until.load(Ordering::Relaxed)
     }
 
-    /// It failed; true if it should be left out now. Attempts that began before it was left out
-    /// and fail afterwards say nothing new.
-    pub(crate) fn failed(&self, settings: Ejection, now: u64) -> bool {
-        if self.is_out(now) {
+    /// Notes what happened; true if it should be left out now. Attempts that began before it was
+    /// left out and fail afterwards say nothing new. In good times it only reads, so that the line
+    /// stays shared between cores.
+    pub(crate) fn note(&self, outcome: Outcome, settings: Ejection, now: u64) -> bool {
+        let failed = match outcome {
+            Outcome::ConnectFailed => [true, true, true],
+            Outcome::Broken | Outcome::Answered(502..=504) => [false, true, true],
+            Outcome::Answered(500..) => [false, false, true],
+            Outcome::Answered(_) => [false, false, false],
+        };
+        if failed.contains(&true) && self.is_out(now) {
             return false;
         }
-        let before = self.failures.fetch_add(1, Ordering::Relaxed);
-        before.saturating_add(1) >= settings.failures
+        let mut out = false;
+        for ((row, failed), limit) in self.rows.iter().zip(failed).zip(limits(settings)) {
+            if failed {
+                let length = row.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+                out |= limit > 0 && length >= limit;
+            } else {
+                clear(row);
+            }
+        }
+        if !failed.contains(&true) {
+            clear(&self.times);
+        }
+        out
     }
 
     /// Leaves it out; says for how long.
     pub(crate) fn eject(&self, settings: Ejection, now: u64) -> Duration {
-        let times = self
-            .times
-            .load(Ordering::Relaxed)
-            .saturating_add(1)
-            .min(LONGEST);
+        let times = self.times.load(Ordering::Relaxed).saturating_add(1);
         self.times.store(times, Ordering::Relaxed);
         // One failure short of the limit: after its return it is on probation.
-        self.failures
-            .store(settings.failures.saturating_sub(1), Ordering::Relaxed);
-        let time = settings.time.saturating_mul(times);
+        for (row, limit) in self.rows.iter().zip(limits(settings)) {
+            row.store(limit.saturating_sub(1), Ordering::Relaxed);
+        }
+        let time = settings.time.saturating_mul(times).min(settings.max_time);
         let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.until
             .store(now.saturating_add(millis), Ordering::Relaxed);
@@ -70,47 +86,82 @@ impl Health {
     }
 }
 
-/// Most times the configured time that a server is left out.
-const LONGEST: u32 = 10;
+const fn limits(settings: Ejection) -> [u32; 3] {
+    [
+        settings.failures,
+        settings.gateway_errors,
+        settings.server_errors,
+    ]
+}
+
+fn clear(counter: &AtomicU32) {
+    if counter.load(Ordering::Relaxed) != 0 {
+        counter.store(0, Ordering::Relaxed);
+    }
+}
 
 #[cfg(test)]
 mod tests {
+    use super::super::group::tests::upstream;
+    use super::Outcome::{Answered, Broken, ConnectFailed};
     use super::*;
 
-    const SETTINGS: Ejection = Ejection {
-        failures: 3,
-        time: Duration::from_secs(10),
-    };
+    fn settings(keys: &str) -> Ejection {
+        let yaml = format!("servers: [http://127.0.0.1]\nejection: {{ {keys} }}\n");
+        upstream(&yaml).ejection().unwrap()
+    }
 
     #[test]
     fn only_failures_in_a_row_count() {
-        let health = Health::default();
-        assert!(!health.failed(SETTINGS, 0));
-        assert!(!health.failed(SETTINGS, 0));
-        health.succeeded();
-        assert!(!health.failed(SETTINGS, 0));
-        assert!(!health.failed(SETTINGS, 0));
-        assert!(health.failed(SETTINGS, 0));
+        let (ejector, settings) = (Ejector::default(), settings("failures: 3"));
+        assert!(!ejector.note(ConnectFailed, settings, 0));
+        assert!(!ejector.note(ConnectFailed, settings, 0));
+        ejector.note(Answered(500), settings, 0);
+        assert!(!ejector.note(ConnectFailed, settings, 0));
+        assert!(!ejector.note(ConnectFailed, settings, 0));
+        assert!(ejector.note(ConnectFailed, settings, 0));
+    }
+
+    #[test]
+    fn answers_count_only_where_the_operator_said_so() {
+        let (ejector, plain) = (Ejector::default(), settings("failures: 1"));
+        for _ in 0..1000 {
+            assert!(!ejector.note(Answered(503), plain, 0));
+            assert!(!ejector.note(Broken, plain, 0));
+        }
+        let (ejector, gateway) = (Ejector::default(), settings("gateway_errors: 2"));
+        assert!(!ejector.note(Answered(500), gateway, 0));
+        assert!(!ejector.note(Answered(503), gateway, 0));
+        assert!(ejector.note(Broken, gateway, 0));
+        let (ejector, any) = (Ejector::default(), settings("server_errors: 2"));
+        assert!(!ejector.note(Answered(500), any, 0));
+        assert!(ejector.note(Answered(501), any, 0));
     }
 
     #[test]
     fn a_server_that_fails_on_its_return_is_left_out_longer_and_one_that_works_starts_afresh() {
-        let health = Health::default();
-        assert_eq!(health.eject(SETTINGS, 0), Duration::from_secs(10));
-        assert!(health.is_out(9_999));
-        assert!(!health.failed(SETTINGS, 9_999), "an old attempt");
-        assert!(!health.is_out(10_000));
-        assert!(health.failed(SETTINGS, 10_000), "on probation");
-        assert_eq!(health.eject(SETTINGS, 10_000), Duration::from_secs(20));
-        health.succeeded();
-        assert!(!health.failed(SETTINGS, 40_000));
-        assert_eq!(health.eject(SETTINGS, 40_000), Duration::from_secs(10));
+        let (ejector, settings) = (Ejector::default(), settings("failures: 3, time: 10s"));
+        assert_eq!(ejector.eject(settings, 0), Duration::from_secs(10));
+        assert!(ejector.is_out(9_999));
+        assert!(
+            !ejector.note(ConnectFailed, settings, 9_999),
+            "an old attempt"
+        );
+        assert!(!ejector.is_out(10_000));
+        assert!(
+            ejector.note(ConnectFailed, settings, 10_000),
+            "on probation"
+        );
+        assert_eq!(ejector.eject(settings, 10_000), Duration::from_secs(20));
+        ejector.note(Answered(200), settings, 30_000);
+        assert!(!ejector.note(ConnectFailed, settings, 40_000));
+        assert_eq!(ejector.eject(settings, 40_000), Duration::from_secs(10));
     }
 
     #[test]
     fn the_time_has_an_upper_bound() {
-        let health = Health::default();
-        let longest = (0..50).map(|_| health.eject(SETTINGS, 0)).max();
+        let (ejector, settings) = (Ejector::default(), settings("failures: 3, max_time: 100s"));
+        let longest = (0..50).map(|_| ejector.eject(settings, 0)).max();
         assert_eq!(longest, Some(Duration::from_secs(100)));
     }
 }

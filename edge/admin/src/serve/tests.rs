@@ -17,6 +17,10 @@ use crate::{Action, Answer, Edit, Expected, Order, Readiness, Status};
 struct Gateway(Mutex<Readiness>);
 
 impl Live for Gateway {
+    fn upstreams(&self, _group: Option<&str>) -> serde_json::Value {
+        serde_json::json!({"app": [{"address": "10.0.0.1:80", "state": "up"}]})
+    }
+
     fn readiness(&self) -> Readiness {
         self.0.lock().unwrap().clone()
     }

@@ -34,7 +34,8 @@ pub(crate) use profiles::Origins;
 pub use profiles::{BodyLimits, Origin, Profile, ResponseLimits, Tuning, Waf};
 use routes::Shadows;
 pub use upstreams::{
-    Balance, Ejection, HostHeader, Protocol, Retries, Server, Timeouts, Tls, Upstream,
+    AddressFamilies, Balance, CheckKind, Ejection, HashBy, Health, HostHeader, Limits, Place,
+    Protocol, Resolver, Retries, RetryOn, SameSite, Server, Sticky, Timeouts, Tls, Upstream,
 };
 
 /// The checked configuration.
@@ -50,6 +51,7 @@ pub struct Policy {
     workers: Option<NonZeroUsize>,
     drain: Duration,
     metrics_hosts: usize,
+    resolver: Resolver,
     upstreams: Shards<Arc<str>, Arc<Upstream>>,
     profiles: BTreeMap<Arc<str>, Arc<Profile>>,
     routes: Arc<RouteTable>,
@@ -115,6 +117,12 @@ impl Policy {
     #[must_use]
     pub const fn metrics_hosts(&self) -> usize {
         self.metrics_hosts
+    }
+
+    /// How names of servers become addresses.
+    #[must_use]
+    pub const fn resolver(&self) -> &Resolver {
+        &self.resolver
     }
 
     /// All upstream groups, by name.
@@ -280,6 +288,7 @@ pub(crate) fn frame(spec: Spec, complaints: &mut Complaints) -> Option<Policy> {
             None
         }
     };
+    let resolver = upstreams::resolver(&spec.resolver, complaints);
     Some(Policy {
         listeners,
         tls: Arc::new(tls?),
@@ -290,6 +299,7 @@ pub(crate) fn frame(spec: Spec, complaints: &mut Complaints) -> Option<Policy> {
         trusted_proxies,
         workers: listeners::workers(spec.workers),
         drain: spec.drain.0,
+        resolver,
         metrics_hosts: usize::try_from(spec.metrics.hosts).unwrap_or(usize::MAX),
         upstreams: Shards::default(),
         profiles: BTreeMap::new(),

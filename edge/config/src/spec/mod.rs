@@ -22,8 +22,11 @@ pub use listeners::ForwardedHeader;
 pub(crate) use listeners::{AdminSpec, AdminSwitch, WorkersSpec};
 pub(crate) use profiles::{BodySpec, ProfileSpec, RblSpec, RouteWafSpec, WafSpec};
 pub(crate) use routes::{MatcherSpec, PathSpec, RouteSpec};
-pub use upstreams::{Balance, HostHeader, Protocol};
-pub(crate) use upstreams::{ServerSpec, UpstreamSpec};
+pub use upstreams::{AddressFamilies, Balance, CheckKind, HostHeader, Protocol, RetryOn, SameSite};
+pub(crate) use upstreams::{
+    EjectionSpec, HealthSpec, LimitsSpec, ResolverSpec, RetriesSpec, ServerSpec, StickySpec,
+    TimeoutsSpec, UpstreamSpec, UpstreamTlsSpec,
+};
 
 /// Configuration of the Palisade gateway.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -66,6 +69,9 @@ pub(crate) struct Spec {
     /// What is counted.
     #[serde(default)]
     pub(crate) metrics: MetricsSpec,
+    /// How names of servers become addresses.
+    #[serde(default)]
+    pub(crate) resolver: ResolverSpec,
     /// Groups of servers by name; routes refer to them.
     #[serde(default)]
     pub(crate) upstreams: BTreeMap<String, UpstreamSpec>,
