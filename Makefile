@@ -57,6 +57,10 @@ fuzz-smoke: ## ten seconds of each fuzz target
 conformance: ## the OWASP CRS regression suite through the live gateway (CRS_DIR, CRS_TESTS)
 	cargo test -p palisade-tests --test crs -- --nocapture
 
+.PHONY: h2spec
+h2spec: ## the HTTP/2 conformance suite, strictly, without and over TLS (H2SPEC, or Go to fetch it)
+	@scripts/h2spec.sh
+
 .PHONY: differential
 differential: ## every request of the corpora through libmodsecurity and our engine (ATTACK_CORPUS, LEGIT_CORPUS)
 	DIFFERENTIAL_ALL=1 cargo test -p waf-rules --test differential -- --nocapture

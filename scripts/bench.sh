@@ -70,7 +70,7 @@ measure() { # KIND
       read -r one two total <<<"$out"
       rate[$subject]+="$one " p99[$subject]+="$two "
       cpu[$subject]+="$(awk -v t=$((after - before)) -v n="$total" -v hz="$(getconf CLK_TCK)" \
-        'BEGIN { print n > 0 ? t / hz * 1e6 / n : 0 }') "
+        'BEGIN { print (n > 0 ? t / hz * 1e6 / n : 0) }') "
     done
   done
   printf '\n%-14s %12s %9s %10s %13s\n' "$kind" 'requests/s' 'of nginx' 'p99 ms' 'CPU us each'
@@ -80,7 +80,7 @@ measure() { # KIND
     [[ -n ${rate[$subject]:-} ]] || continue
     awk -v s="$subject" -v v="$(median "${rate[$subject]}")" -v n="$base" \
       -v p="$(median "${p99[$subject]}")" -v c="$(median "${cpu[$subject]}")" \
-      'BEGIN { printf "  %-18s %8.0f %9.3f %10.2f %13.1f\n", s, v, n > 0 ? v / n : 0, p, c }'
+      'BEGIN { printf "  %-18s %8.0f %9.3f %10.2f %13.1f\n", s, v, (n > 0 ? v / n : 0), p, c }'
   done
 }
 

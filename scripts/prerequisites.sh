@@ -2,6 +2,7 @@
 # Sees to everything the build needs beyond git, make, curl and stable Rust: a C and C++ compiler and cmake
 # (for the TLS library, zstd, zlib-ng and the allocator). As root on Debian or Ubuntu it installs what is
 # missing; anyone else is told exactly what to install. Prints nothing and takes no time when nothing is missing.
+# With `tests` also the servers that tests talk to; without them those tests are skipped, each by name.
 set -euo pipefail
 export PATH="$HOME/.cargo/bin:$PATH"
 
@@ -37,6 +38,13 @@ install_packages() { # PACKAGE...
   DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2
 }
 
+servers_missing() {
+  local list=()
+  command -v pebble >/dev/null || list+=(pebble)
+  command -v redis-server >/dev/null || list+=(redis-server)
+  printf '%s ' "${list[@]}"
+}
+
 check_rust() {
   if ! command -v cargo >/dev/null; then
     say "missing: Rust. Install the stable toolchain from https://rustup.rs, then run this again:"
@@ -56,3 +64,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 read -r -a missing <<<"$(packages_missing)"
 [[ ${#missing[@]} == 0 ]] || install_packages "${missing[@]}"
 check_rust
+if [[ ${1:-} == tests ]]; then
+  read -r -a missing <<<"$(servers_missing)"
+  if [[ ${#missing[@]} != 0 && $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+    # No test needs them as services of the system.
+    install_packages "${missing[@]}" || say "not installed: ${missing[*]}; the tests that need them are skipped"
+  fi
+fi

@@ -10,7 +10,8 @@
 #   PALISADE_BIN=FILE  a binary that is built already
 #
 # Good clients ask over TLS at a steady rate. The target is a p99 within 10 % of the quiet one, and no
-# error. Attackers share the good clients' processor, the gateway has one of its own where there are two.
+# error. Attackers share the good clients' processor, at the lowest priority; the gateway has one of its own
+# where there are two.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="$HOME/.cargo/bin:$PATH:/usr/sbin"
@@ -78,9 +79,9 @@ name() {
 attack() { # MODE
   local options=(-c "$connections" -r 1000 -l $((each + 60)) -i 5 -p 60 -u "http://127.0.0.1:$plain/big")
   case $1 in
-    H | B | R) on_clients slowhttptest "-$1" "${options[@]}" >"$dir/attack.log" 2>&1 & ;;
-    X) on_clients slowhttptest -X -w 1 -y 32 -z 1 -n 5 -k 3 "${options[@]}" >"$dir/attack.log" 2>&1 & ;;
-    T) on_clients python3 - "$tls" "$connections" >"$dir/attack.log" 2>&1 <<'PYTHON' &
+    H | B | R) attacker slowhttptest "-$1" "${options[@]}" >"$dir/attack.log" 2>&1 & ;;
+    X) attacker slowhttptest -X -w 1 -y 32 -z 1 -n 5 -k 3 "${options[@]}" >"$dir/attack.log" 2>&1 & ;;
+    T) attacker python3 - "$tls" "$connections" >"$dir/attack.log" 2>&1 <<'PYTHON' &
 import select, socket, sys
 port, count = int(sys.argv[1]), int(sys.argv[2])
 poll, open_sockets = select.poll(), {}
@@ -136,6 +137,7 @@ good() { # LOG
 
 # Column 3 of the log is the time of a request in microseconds.
 p99() { # LOG
+  [[ -s $1.times ]] || { echo 99999999; return; } # nobody was answered
   cut -f 3 "$1.times" | sort -n | awk '{ v[NR] = $1 } END { print v[int(NR * 0.99)] }'
 }
 
@@ -149,6 +151,8 @@ median() { # "NUMBERS"
 }
 
 on_clients() { exec taskset -c 0 "$@"; }
+# slowhttptest asks without a pause whether its sockets can be read: it must not starve the good clients.
+attacker() { exec taskset -c 0 nice -n 19 "$@"; }
 on_gateway() { exec taskset -c "$(($(nproc) - 1))" "$@"; }
 
 free_ports() {

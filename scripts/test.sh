@@ -14,7 +14,7 @@ logs=$target/test-logs
 passed=0 failed=0 skipped=0
 
 main() {
-  scripts/prerequisites.sh || { failed=1; summary; }
+  scripts/prerequisites.sh tests || { failed=1; summary; }
   mkdir -p "$logs"
   rust_component rustfmt "cargo fmt" && step format cargo fmt --all --check
   # One build of everything with one set of features; every later step that runs code finds it done. The

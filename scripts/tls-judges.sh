@@ -32,13 +32,13 @@ certificates() {
   (
     cd "$folder"
     exec 2>openssl.log
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj '/CN=Judges' -keyout ca.key -out ca.pem
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -subj '/CN=Judges' -keyout ca.key -out ca.pem -addext keyUsage=critical,keyCertSign,cRLSign
     local kind
     for kind in 'ec -pkeyopt ec_paramgen_curve:P-256' 'rsa:2048'; do
       # The words of the kind are several arguments.
       # shellcheck disable=SC2086
       openssl req -newkey $kind -nodes -subj "/CN=$host" -keyout "${kind%%[: ]*}.key" -out request.pem
-      openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -days 30 -out leaf.pem \
+      openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -days 90 -out leaf.pem \
         -extfile <(printf '%s\n' "subjectAltName=DNS:$host" 'extendedKeyUsage=serverAuth' 'keyUsage=digitalSignature')
       cat leaf.pem ca.pem >"${kind%%[: ]*}.crt"
     done

@@ -12,8 +12,8 @@ use std::time::Instant;
 use edge_audit::metrics::{HostFigures, RouteMetrics, RuleMetrics, UpstreamMetrics};
 use edge_audit::{Logs, Metrics, RuleLogs};
 use edge_config::{
-    BodyLimits, Checksum, Delta, HostHeader, Policy, Profile, Protocol, RetryOn, Route, RouteQuery,
-    Shards, Upstream,
+    BodyLimits, Checksum, Delta, HeadBounds, HostHeader, Policy, Profile, Protocol, RetryOn, Route,
+    RouteQuery, Shards, Upstream,
 };
 use edge_conn::gate::HeadLimits;
 use edge_core::{Diagnostic, Exchange, Head, Mode, Refusal};
@@ -75,6 +75,8 @@ pub(crate) struct RouteState {
 
 /// A protection profile with its rules loaded.
 pub(crate) struct ProfileState {
+    /// Bounds of the request head.
+    pub(crate) head: HeadBounds,
     /// Bounds of the request body.
     pub(crate) body: BodyLimits,
     /// How much of a response is held, and how long.
@@ -368,6 +370,7 @@ fn profile_state(
         }),
     };
     Ok(ProfileState {
+        head: profile.head(),
         body: profile.body(),
         hold: HoldLimits {
             bytes: response.inspect,

@@ -7,15 +7,21 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use edge_admin::{Live, Page, Readiness, Sort, Status};
 use edge_audit::Metrics;
+use edge_audit::metrics::AcmeRow;
 use edge_audit::metrics::HostOrder;
+use edge_tls::acme::CertificateStatus;
 use serde_json::json;
 
 use crate::shared::Shared;
+
+/// Asks for the state of every certificate that is ordered by ACME.
+pub(crate) type Acme = Arc<dyn Fn() -> Vec<CertificateStatus> + Send + Sync>;
 
 /// The state of the process, as others may see it.
 pub(crate) struct State {
     metrics: Arc<Metrics>,
     shared: Arc<Shared>,
+    acme: Acme,
     started: Instant,
     now: ArcSwap<Snapshot>,
 }
@@ -29,7 +35,7 @@ struct Snapshot {
 
 impl State {
     /// A process that is starting.
-    pub(crate) fn new(metrics: Arc<Metrics>, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(metrics: Arc<Metrics>, shared: Arc<Shared>, acme: Acme) -> Self {
         let now = Snapshot {
             readiness: Readiness::NotReady("starting".into()),
             generation: 1,
@@ -38,6 +44,7 @@ impl State {
         Self {
             metrics,
             shared,
+            acme,
             started: Instant::now(),
             now: ArcSwap::from_pointee(now),
         }
@@ -90,6 +97,10 @@ impl Live for State {
         }
     }
 
+    fn acme(&self) -> serde_json::Value {
+        serde_json::to_value((self.acme)()).unwrap_or_default()
+    }
+
     fn upstreams(&self, group: Option<&str>) -> serde_json::Value {
         let gateway = self.shared.gateway();
         let wanted = gateway
@@ -110,6 +121,8 @@ impl Live for State {
 
     fn metrics(&self) -> String {
         self.shared.refresh_gauges();
+        let rows: Vec<AcmeRow> = (self.acme)().into_iter().map(row).collect();
+        self.metrics.acme.show(&rows);
         self.metrics.text()
     }
 
@@ -130,3 +143,14 @@ impl Live for State {
 
 /// Hosts in one answer.
 const MAX_PAGE: usize = 1000;
+
+fn row(status: CertificateStatus) -> AcmeRow {
+    AcmeRow {
+        id: status.id,
+        last_success: status.last_success,
+        next_order: status.next_attempt,
+        not_after: status.not_after,
+        failures: status.failures_total,
+        issued: status.issued_total,
+    }
+}

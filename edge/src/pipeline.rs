@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use edge_core::{Decision, Exchange, Layer, Passage, Permit, Refusal, Verdict};
+use edge_core::{Decision, Exchange, Head, Layer, Passage, Permit, Refusal, Verdict};
+use edge_tls::acme::Challenges;
 
 use crate::assemble::{Gateway, RouteState};
 use crate::proxy::body::Source;
@@ -30,6 +31,26 @@ pub(crate) enum Refused {
     Drop,
 }
 
+/// Whether somebody may be asking for a proof; such requests do not take the short way.
+pub(crate) fn asks_for_proof(head: &Head) -> bool {
+    head.target().starts_with(CHALLENGE)
+}
+
+/// What a certificate authority asks for, to see that we control a name: answered before any layer, or
+/// a rule or a missing route could cost the certificate. Only tokens that are pending right now, only
+/// on plain connections; everything else goes on. Such an exchange is recorded like any other.
+pub(crate) fn proof(challenges: &Challenges, exchange: &Exchange) -> Option<String> {
+    let head = exchange.head.as_ref()?;
+    let token = head.path().strip_prefix(CHALLENGE)?;
+    if token.len() > MAX_TOKEN
+        || exchange.connection.tls.is_some()
+        || !matches!(head.method(), b"GET" | b"HEAD")
+    {
+        return None;
+    }
+    challenges.http(std::str::from_utf8(token).ok()?)
+}
+
 /// Runs the layers in order. `inspection` and the route `found` are left behind for the response
 /// phases and the record.
 pub(crate) async fn admit(
@@ -46,6 +67,12 @@ pub(crate) async fn admit(
     let route = timed(exchange, Layer::Route, |exchange| route(gateway, exchange))?;
     *found = Some(route.clone());
     let profile = &route.profile;
+
+    // Bounds of this route's heads, where they are narrower than the listener's: before any work on them.
+    let bounds = |head| profile.head.refusal(head);
+    if let Some((status, reason)) = exchange.head.as_ref().and_then(bounds) {
+        return Err(refuse(exchange, Layer::Route, Refusal::new(status, reason)));
+    }
 
     // (Access, bots, replay protection and limits stand here: cheap, and they need no body.)
 
@@ -148,3 +175,6 @@ fn timed<T>(exchange: &mut Exchange, layer: Layer, step: impl FnOnce(&mut Exchan
     exchange.timings.add(layer, started.elapsed());
     answer
 }
+
+const CHALLENGE: &[u8] = b"/.well-known/acme-challenge/";
+const MAX_TOKEN: usize = 256;

@@ -14,6 +14,7 @@ use edge_audit::{Metrics, Recorder};
 use edge_conn::{GateRefusal, HandshakeFault, Observer, TurnedAway};
 use edge_core::{Connection, Decision, Exchange, Layer, Refusal, RequestId, Verdict};
 use edge_tls::Terminator;
+use edge_tls::acme::Challenges;
 
 use crate::assemble::{Gateway, RouteState};
 use crate::pipeline;
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     tls: Arc<Terminator>,
     recorder: Recorder,
     metrics: Arc<Metrics>,
+    /// Proofs that certificate authorities ask for right now.
+    challenges: Arc<Challenges>,
     /// Upper half of every request's name: random, so that names of two processes never meet.
     process: u64,
     requests: AtomicU64,
@@ -44,12 +47,14 @@ impl Shared {
         tls: Arc<Terminator>,
         recorder: Recorder,
         metrics: Arc<Metrics>,
+        challenges: Arc<Challenges>,
     ) -> Result<Self, getrandom::Error> {
         Ok(Self {
             current: ArcSwap::from_pointee(gateway),
             tls,
             recorder,
             metrics,
+            challenges,
             process: getrandom::u64()?,
             requests: AtomicU64::new(0),
             aborting: AtomicBool::new(false),
@@ -65,6 +70,11 @@ impl Shared {
     /// Swaps the configuration; requests in flight finish on the old one.
     pub(crate) fn replace(&self, gateway: Gateway) {
         self.current.store(Arc::new(gateway));
+    }
+
+    /// Proofs that certificate authorities ask for right now.
+    pub(crate) const fn challenges(&self) -> &Arc<Challenges> {
+        &self.challenges
     }
 
     /// Certificates and TLS policies of this moment.

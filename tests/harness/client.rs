@@ -147,11 +147,17 @@ impl Client {
     /// What becomes of bytes sent before, within a time.
     #[must_use]
     pub fn outcome(&mut self, patience: Duration) -> Outcome {
+        self.outcome_to("GET", patience)
+    }
+
+    /// As [`Client::outcome`], for a request with that method.
+    #[must_use]
+    pub fn outcome_to(&mut self, method: &str, patience: Duration) -> Outcome {
         self.reader
             .get_ref()
             .set_read_timeout(Some(patience))
             .unwrap();
-        let outcome = match self.try_answer("GET") {
+        let outcome = match self.try_answer(method) {
             Ok(Some(message)) => Outcome::Answer(message),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 Outcome::Silence

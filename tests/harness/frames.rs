@@ -62,7 +62,12 @@ impl Frame {
     /// The `:status` of HEADERS, as the gateway's encoder writes it: indexed or a literal.
     #[must_use]
     pub fn status(&self) -> u16 {
-        match self.payload.as_slice() {
+        // A change of the table's size may come first.
+        let block = match self.payload.as_slice() {
+            [0x20..=0x3f, rest @ ..] => rest,
+            block => block,
+        };
+        match block {
             [first, ..] if (0x88..=0x8e).contains(first) => {
                 [200, 204, 206, 304, 400, 404, 500][usize::from(first - 0x88)]
             }
@@ -176,10 +181,11 @@ pub struct Raw {
 }
 
 impl Raw {
-    /// Connects, and says the preface with empty settings.
+    /// Connects, and says the preface.
     #[must_use]
     pub fn connect(address: &str) -> Self {
-        Self::with_settings(address, &[])
+        // Without a table every status is said in full.
+        Self::with_settings(address, &[(1, 0)])
     }
 
     /// Connects, with these settings.

@@ -27,11 +27,14 @@ pub mod frames;
 pub mod gateway;
 pub mod h2c;
 pub mod http1;
+pub mod lint;
+pub mod pebble;
 pub mod places;
 pub mod record;
 pub mod relay;
 pub mod tls;
 pub mod upstream;
+pub mod wire;
 
 pub use client::{Client, Outcome};
 pub use gateway::Gateway;

@@ -9,10 +9,12 @@
     reason = "a test fails by panicking, and skips aloud"
 )]
 
+mod acme;
 mod answers;
 mod attacks;
 mod audit_logs;
 mod audit_peer;
+mod battery;
 mod bodies;
 mod change;
 mod commands;
@@ -20,6 +22,7 @@ mod framing;
 mod http2;
 mod lifecycle;
 mod lookups;
+mod malformed_answers;
 mod proxy_protocol;
 mod proxying;
 mod records;

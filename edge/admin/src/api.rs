@@ -40,6 +40,7 @@ pub(crate) fn router(live: Arc<dyn Live>, hosts: Hosts, write: Option<Write>) ->
             "/api/v1/fragments/{name}",
             get(fragment).put(fragment).delete(fragment),
         )
+        .route("/api/v1/acme", get(acme))
         .route("/api/v1/upstreams", get(upstreams))
         .route("/api/v1/upstreams/{group}", get(upstream))
         .fallback(not_found)
@@ -110,6 +111,10 @@ async fn host_figures(
             "expected q, sort (host, requests, errors, bytes or time), offset and limit",
         ),
     }
+}
+
+async fn acme(State(context): State<Context>) -> Response {
+    Json(json!({"certificates": context.live.acme()})).into_response()
 }
 
 /// Every group and the state of its servers.

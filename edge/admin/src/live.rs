@@ -10,6 +10,8 @@ pub trait Live: Send + Sync + 'static {
     fn readiness(&self) -> Readiness;
     /// A summary for people and for `palisade status`.
     fn status(&self) -> Status;
+    /// What is known of every certificate that is ordered by ACME, as a list.
+    fn acme(&self) -> serde_json::Value;
     /// Metrics in Prometheus's text format.
     fn metrics(&self) -> String;
     /// Upstream groups and the state of their servers, by name; only `group` if it is given.

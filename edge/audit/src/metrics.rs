@@ -24,6 +24,9 @@ pub use hosts::{
     HOST_BYTES, HOST_RESPONSES, HOST_SECONDS, HostFigures, HostOrder, HostSummary, Hosts,
 };
 
+mod acme;
+
+pub use acme::{AcmeMetrics, AcmeRow};
 pub use tls::{TLS_CERTIFICATES, TLS_HANDSHAKES, TLS_NOT_AFTER, TlsMetrics};
 
 /// Finished exchanges by route and verdict.
@@ -72,6 +75,16 @@ pub const RELOAD_FAILURE: &str = "palisade_config_reload_failure_total";
 pub const RELOAD_TIME: &str = "palisade_config_last_reload_success_timestamp_seconds";
 /// 1, labelled with the checksum of the running configuration.
 pub const CONFIG_INFO: &str = "palisade_config_info";
+/// Unix time a certificate was last issued by ACME.
+pub const ACME_LAST_SUCCESS: &str = "palisade_acme_last_success_timestamp_seconds";
+/// Unix time a certificate is ordered next.
+pub const ACME_NEXT_ORDER: &str = "palisade_acme_next_order_timestamp_seconds";
+/// Unix time a certificate of ACME ends.
+pub const ACME_NOT_AFTER: &str = "palisade_acme_not_after_timestamp_seconds";
+/// Orders that failed.
+pub const ACME_FAILURES: &str = "palisade_acme_failures_total";
+/// Certificates that were issued.
+pub const ACME_ISSUED: &str = "palisade_acme_issued_total";
 /// 1, labelled with the version.
 pub const BUILD_INFO: &str = "palisade_build_info";
 
@@ -101,6 +114,8 @@ pub struct Metrics {
     pub reloads: Reloads,
     /// Of the hosts that routes name.
     pub hosts: Hosts,
+    /// Of certificates that are ordered by ACME.
+    pub acme: AcmeMetrics,
 }
 
 impl Metrics {
@@ -185,6 +200,7 @@ impl Metrics {
             connections: Connections::register(&r)?,
             tls: TlsMetrics::register(&r)?,
             reloads: Reloads::register(&r)?,
+            acme: AcmeMetrics::register(&r)?,
             registry: r,
         }))
     }

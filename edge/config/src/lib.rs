@@ -27,9 +27,9 @@ pub use env::{Env, ProcessEnv};
 pub use files::Overlay;
 pub use load::{Loaded, load, load_text, load_watching, quick};
 pub use policy::{
-    AddressFamilies, Balance, BodyLimits, CheckKind, Ejection, HashBy, Health, HostHeader, Limits,
-    Origin, Place, Places, Policy, Profile, Protocol, Resolver, ResponseLimits, Retries, RetryOn,
-    SameSite, Server, Sticky, Timeouts, Tls, Tuning, Upstream, Waf,
+    AddressFamilies, Balance, BodyLimits, CheckKind, Ejection, HashBy, HeadBounds, Health,
+    HostHeader, Limits, Origin, Place, Places, Policy, Profile, Protocol, Resolver, ResponseLimits,
+    Retries, RetryOn, SameSite, Server, Sticky, Timeouts, Tls, Tuning, Upstream, Waf,
 };
 pub use routes::{AmbiguousPath, Route, RouteQuery, RouteTable, host_names};
 pub use shards::Shards;

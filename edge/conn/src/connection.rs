@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::accept::{ListenerShared, stopped};
 use crate::cap::Place;
-use crate::direct::{Plain, Served};
+use crate::direct::{Client, Plain, Served, is_odd};
 use crate::frames::PREFACE;
 use crate::gate::{self, Admitted, Framing, HeadReader};
 use crate::h2;
@@ -336,7 +336,7 @@ where
                 let last = left == Some(0) || *self.shutdown.borrow();
                 let info = &*self.info;
                 let request = Plain { info, head, last };
-                match direct.serve(&mut *conn, request).await {
+                match direct.serve(Client::Http1(&mut *conn), request).await {
                     Served::Keep => return Some((conn, persist)),
                     Served::Close => return None,
                     Served::Engine(prepared) => self.info.set_prepared(prepared),
@@ -424,10 +424,6 @@ fn for_engine(raw: &[u8], head: &Head) -> BytesMut {
     }
     engine.extend_from_slice(raw.get(end..).unwrap_or_default());
     engine
-}
-
-fn is_odd(byte: &u8) -> bool {
-    matches!(byte, b'"' | b'<' | b'>' | b'`') || !byte.is_ascii()
 }
 
 /// A minimal answer; it says nothing about what was wrong.

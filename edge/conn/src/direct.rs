@@ -6,19 +6,67 @@
 
 use std::any::Any;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use edge_core::Head;
-use tokio::io::{AsyncRead, AsyncWrite};
+use http::Response;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::info::ConnectionInfo;
 use crate::stream::{EdgeConn, Transport};
 
-/// The client of a request without content. Writes are joined until they are flushed; a read is
-/// ready once the client has gone, and its bytes mean nothing.
-pub trait Client: AsyncRead + AsyncWrite + Unpin + Send {}
+/// The client of a request without content, by its protocol.
+pub enum Client<'a> {
+    /// A connection: who answers frames the answer.
+    Http1(&'a mut dyn Http1),
+    /// A stream of a connection.
+    Http2(&'a mut dyn Http2),
+}
 
-impl<S: Transport> Client for EdgeConn<S> {}
+/// An HTTP/1 connection. Writes are joined until they are flushed; a read is ready once the client
+/// has gone, and its bytes mean nothing.
+pub trait Http1: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: Transport> Http1 for EdgeConn<S> {}
+
+/// An HTTP/2 stream.
+pub trait Http2: Send {
+    /// Ready once the client has given the request up.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Sends a head: interim ones, then one other. `end`: nothing follows.
+    ///
+    /// # Errors
+    /// The stream is gone.
+    fn head(&mut self, head: Response<()>, end: bool) -> io::Result<()>;
+
+    /// Sends content as far and as fast as the client's window lets us; what is left stays in `data`.
+    /// `end`: nothing follows.
+    fn poll_data(
+        &mut self,
+        data: &mut Bytes,
+        end: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>>;
+}
+
+impl Client<'_> {
+    /// Ready once nobody waits for the answer any more.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Http1(connection) => {
+                let mut nothing = [0];
+                let mut nothing = ReadBuf::new(&mut nothing);
+                let read = Pin::new(&mut **connection).poll_read(cx, &mut nothing);
+                read.map(|_| ())
+            }
+            Self::Http2(stream) => stream.poll_gone(cx),
+        }
+    }
+}
 
 /// A request without content.
 #[derive(Debug)]
@@ -39,7 +87,7 @@ pub enum Served {
     /// The connection is to be closed.
     Close,
     /// Nothing was written: the engine is to go on with what was prepared for it, which it finds with
-    /// [`ConnectionInfo::take_prepared`].
+    /// [`take_prepared`](crate::take_prepared).
     Engine(Box<dyn Any + Send>),
 }
 
@@ -51,7 +99,13 @@ pub trait Direct: Send + Sync {
     /// Serves a request that it [`takes`](Self::takes).
     fn serve<'a>(
         &'a self,
-        client: &'a mut dyn Client,
+        client: Client<'a>,
         request: Plain<'a>,
     ) -> Pin<Box<dyn Future<Output = Served> + Send + 'a>>;
+}
+
+/// Bytes of a target that the engine would get in another spelling: four that RFC 3986 does not allow
+/// there and attackers like, and those beyond ASCII. They are its own to forward.
+pub(crate) fn is_odd(byte: &u8) -> bool {
+    matches!(byte, b'"' | b'<' | b'>' | b'`') || !byte.is_ascii()
 }

@@ -89,6 +89,11 @@ impl HeadReader {
             if lf.checked_sub(1).and_then(|cr| buffer.get(cr)) != Some(&b'\r') {
                 return Err(HeadError::BareLf.into());
             }
+            let line = buffer.get(self.line..lf).unwrap_or_default();
+            // HTTP/0.9 has no more lines to wait for.
+            if !self.first_line && line.iter().filter(|b| **b == b' ').count() < 2 {
+                return Err(HeadError::RequestLine.into());
+            }
             let empty = lf == self.line + 1;
             (self.seen, self.line, self.first_line) = (lf + 1, lf + 1, true);
             if lf >= limits.bytes {

@@ -17,7 +17,7 @@ use pingora::protocols::raw_connect::ProxyDigest;
 
 use crate::BodyFault;
 use crate::gate::HeadLimits;
-use crate::h2::Carried;
+use crate::h2::{Carried, Prepared};
 
 /// Facts about a connection, and the head of the request it carries right now.
 pub struct ConnectionInfo {
@@ -77,10 +77,7 @@ impl ConnectionInfo {
             .take()
     }
 
-    /// What a [`Direct`](crate::Direct) prepared for the engine; the application must take it, for
-    /// it is told of no head then.
-    #[must_use]
-    pub fn take_prepared(&self) -> Option<Box<dyn Any + Send>> {
+    pub(crate) fn take_prepared(&self) -> Option<Box<dyn Any + Send>> {
         let mut slot = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
         slot.take()
     }
@@ -123,6 +120,17 @@ pub fn take_head(session: &mut ServerSession) -> Option<Head> {
         return carried.map(|Carried(head)| head);
     }
     session.digest().and_then(connection)?.take_head()
+}
+
+/// What a [`Direct`](crate::Direct) prepared for the engine; the application must take it, for it is
+/// told of no head then.
+#[must_use]
+pub fn take_prepared(session: &mut ServerSession) -> Option<Box<dyn Any + Send>> {
+    if session.is_custom() {
+        let extensions = session.req_header_mut().extensions_mut();
+        return extensions.remove::<Prepared>()?.take();
+    }
+    session.digest().and_then(connection)?.take_prepared()
 }
 
 /// Why reading a request body failed, if it was the client's fault and ours to see.

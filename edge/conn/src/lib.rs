@@ -45,9 +45,9 @@ mod stream;
 pub use accept::{ListenerShared, bind, serve};
 pub use body::BodyFault;
 #[cfg(feature = "pingora")]
-pub use direct::{Client, Direct, Plain, Served};
+pub use direct::{Client, Direct, Http1, Http2, Plain, Served};
 #[cfg(feature = "pingora")]
-pub use info::{ConnectionInfo, body_fault, connection, take_head};
+pub use info::{ConnectionInfo, body_fault, connection, take_head, take_prepared};
 #[cfg(feature = "pingora")]
 pub use pace::Alarm;
 pub use refusal::{GateRefusal, HandshakeFault, Observer, Reason, TurnedAway};

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use edge_core::{Connection, Head, HeadError};
 
 use crate::client_hello::HelloFault;
+#[cfg(feature = "pingora")]
 use crate::frames::ErrorSent;
 
 /// Why a request was refused before the pipeline.
@@ -71,6 +72,7 @@ pub enum Reason {
 
 impl Reason {
     /// What an error means that was sent to an HTTP/2 client.
+    #[cfg(feature = "pingora")]
     #[must_use]
     pub(crate) const fn of_http2(error: ErrorSent) -> Self {
         match (error.stream, error.code) {
@@ -163,6 +165,7 @@ pub struct GateRefusal {
 }
 
 /// RFC 9113 section 7.
+#[cfg(feature = "pingora")]
 const ENHANCE_YOUR_CALM: u32 = 11;
 
 impl GateRefusal {

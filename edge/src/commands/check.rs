@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::Args;
 use edge_audit::{AuditError, Metrics, Recorder};
 use edge_tls::Terminator;
+use edge_tls::acme::probe;
 
 use super::VERSION;
 use crate::assemble;
@@ -44,6 +45,14 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             let gateway = assembled.gateway;
             if let Err(errors) = Recorder::probe(&gateway.logs()) {
                 return Ok(unwritable(errors));
+            }
+            let missing = policy.tls().acme().map(|acme| probe(acme));
+            let missing = missing.filter(|missing| !missing.is_empty());
+            if let Some(missing) = missing {
+                for what in missing {
+                    super::report(&anyhow::anyhow!(what));
+                }
+                return Ok(ExitCode::FAILURE);
             }
             if args.checksum {
                 writeln!(io::stdout(), "{}", gateway.checksum())?;

@@ -19,6 +19,7 @@ use edge_audit::{Metrics, Recorder};
 use edge_config::{Change, Delta, Overlay, Policy, Refreshed, Store};
 use edge_core::Diagnostic;
 use edge_tls::Terminator;
+use edge_tls::acme::{Challenges, Renewals};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -228,7 +229,8 @@ impl Started {
         mut files: Vec<PathBuf>,
     ) -> anyhow::Result<Result<Self, Vec<Diagnostic>>> {
         let metrics = Metrics::new(super::VERSION)?;
-        let tls = Arc::new(Terminator::new(Arc::default())?);
+        let challenges = Arc::new(Challenges::default());
+        let tls = Arc::new(Terminator::new(challenges.clone())?);
         let assembled = assemble::assemble(policy.clone(), &metrics, None, &tls, &mut files);
         let assembled = match assembled {
             Ok(assembled) => assembled,
@@ -241,7 +243,8 @@ impl Started {
         let gateway = assembled.gateway;
         let recorder = Recorder::start(&gateway.logs(), metrics.records.clone())
             .context("the logs cannot be written")?;
-        let shared = Arc::new(Shared::new(gateway, tls, recorder, metrics.clone())?);
+        let shared = Shared::new(gateway, tls, recorder, metrics.clone(), challenges)?;
+        let shared = Arc::new(shared);
         Ok(Ok(Self {
             args,
             policy,
@@ -270,7 +273,15 @@ impl Started {
         let bound = workers
             .bind(policy.listeners())
             .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
-        let live = Arc::new(State::new(metrics.clone(), shared.clone()));
+        let mut renewals = Renewals::new(shared.tls().clone(), shared.challenges().clone());
+        let demand = renewals.demand();
+        shared.tls().on_unknown(move |name| demand.ask(name));
+        renewals.adopt(renewals.prepare(policy.tls().acme().map(|acme| &**acme))?)?;
+        let live = Arc::new(State::new(
+            metrics.clone(),
+            shared.clone(),
+            renewals.status(),
+        ));
         let (editor, mut orders) = Editor::new();
         let editor = Arc::new(editor);
         admin.adopt(admin.prepare(&policy)?, &live, &editor)?;
@@ -311,6 +322,7 @@ impl Started {
             admin,
             live,
             metrics,
+            renewals,
             keeper,
             generation: 1,
             policy,
@@ -359,6 +371,7 @@ struct Running {
     admin: Admin,
     live: Arc<State>,
     metrics: Arc<Metrics>,
+    renewals: Renewals,
     /// Looks names up and checks servers.
     keeper: Keeper,
     generation: u64,
@@ -511,12 +524,16 @@ impl Running {
                 anyhow::anyhow!("cannot listen on {address}: {error}")
             })?;
             let admin = self.admin.prepare(&policy)?;
+            let certificates = self
+                .renewals
+                .prepare(policy.tls().acme().map(|acme| &**acme))?;
             self.keeper.prepare(&tended, resolver).await;
             self.shared.recorder().configure(&gateway.logs())?;
             if let Some(tls) = tls {
                 self.shared.tls().adopt(tls);
             }
             self.shared.replace(gateway);
+            self.renewals.adopt(certificates)?;
             self.keeper.tend(&tended, resolver);
             self.workers.serve(listeners, bound)?;
             self.admin.adopt(admin, &self.live, &self.editor)?;

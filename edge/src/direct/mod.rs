@@ -1,4 +1,4 @@
-//! The short way: requests without content over HTTP/1, to servers that speak HTTP/1.
+//! The short way: requests without content, to servers that speak HTTP/1.
 //!
 //! pingora's proxy loop joins two halves that stream at once; a request without content needs one
 //! direction only, and most requests are such. They pass the same gate and the same pipeline, reach a
@@ -9,6 +9,7 @@ mod buffer;
 mod content;
 mod pool;
 mod relay;
+mod reply;
 mod request_head;
 mod response_head;
 mod server;
@@ -20,11 +21,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use edge_conn::{Client, Plain, Served};
 use edge_core::{Head, Refusal, Version};
-use tokio::io::AsyncWriteExt;
 
 use self::relay::{Progress, Relay};
+use self::reply::Reply;
 use self::server::{Server, Trouble};
-use crate::pipeline::Refused;
+use crate::pipeline::{self, Refused};
 use crate::proxy::body::{CLIENT_GONE, Source};
 use crate::proxy::record::{self, Sent};
 use crate::proxy::{Context, answer, failure, request, retry, upstream};
@@ -37,16 +38,18 @@ pub(crate) struct Direct {
 }
 
 impl edge_conn::Direct for Direct {
-    /// Methods whose requests have no content, and targets that name a path.
+    /// Methods whose requests have no content, and targets that name a path. What a certificate
+    /// authority asks for is answered on the engine's way.
     fn takes(&self, head: &Head) -> bool {
-        head.version() == Version::Http11
+        matches!(head.version(), Version::Http11 | Version::Http2)
             && matches!(head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"DELETE")
             && head.target().first() == Some(&b'/')
+            && !pipeline::asks_for_proof(head)
     }
 
     fn serve<'a>(
         &'a self,
-        client: &'a mut dyn Client,
+        client: Client<'a>,
         request: Plain<'a>,
     ) -> Pin<Box<dyn Future<Output = Served> + Send + 'a>> {
         Box::pin(serve(self.shared.clone(), client, request))
@@ -54,7 +57,8 @@ impl edge_conn::Direct for Direct {
 }
 
 /// One request, from its head to its record.
-async fn serve(shared: Arc<Shared>, client: &mut dyn Client, request: Plain<'_>) -> Served {
+async fn serve(shared: Arc<Shared>, mut client: Client<'_>, request: Plain<'_>) -> Served {
+    let client = &mut client;
     let Plain { info, head, last } = request;
     let last = last || asks_to_close(&head);
     let gateway = shared.gateway();
@@ -110,11 +114,11 @@ fn fits(ctx: &Context) -> bool {
 /// Tries servers until one has answered.
 async fn forward(
     ctx: &mut Context,
-    client: &mut dyn Client,
+    client: &mut Client<'_>,
     progress: &mut Progress,
     last: bool,
 ) -> Result<(), Trouble> {
-    let mut text = Vec::with_capacity(TEXT);
+    let mut reply = Reply::to(client);
     let Some(state) = ctx.route.as_ref().map(|route| route.upstream.clone()) else {
         return Err(Trouble::NoServer(500));
     };
@@ -138,14 +142,14 @@ async fn forward(
                 Err(trouble) => return Err(trouble),
             },
         };
-        text.clear();
-        request_head::write(&mut text, ctx);
+        reply.text.clear();
+        request_head::write(&mut reply.text, ctx);
         let relay = Relay {
             ctx: &mut *ctx,
             client: &mut *client,
             server: &mut server,
             progress: &mut *progress,
-            text: &mut text,
+            reply: &mut reply,
             last,
         };
         match relay.run(dial).await {
@@ -179,7 +183,7 @@ fn may_resend(ctx: &mut Context) -> bool {
 /// Answers a request that failed after the pipeline, if nothing was answered yet.
 async fn fail(
     ctx: &mut Context,
-    client: &mut dyn Client,
+    client: &mut Client<'_>,
     progress: &mut Progress,
     trouble: Trouble,
 ) {
@@ -193,7 +197,7 @@ async fn fail(
 /// Sends a refusal; the connection ends with it.
 async fn refuse(
     ctx: &Context,
-    client: &mut dyn Client,
+    client: &mut Client<'_>,
     progress: &mut Progress,
     refusal: &Refusal,
 ) {
@@ -203,16 +207,21 @@ async fn refuse(
         None => (None, None),
     };
     let page = answer::Page::new(refusal, id);
-    let mut text = Vec::with_capacity(TEXT);
-    response_head::page(&mut text, &page);
-    if head.is_none_or(|head| head.method() != b"HEAD") {
-        text.extend_from_slice(&page.body);
-        progress.bytes_out = page.body.len() as u64;
+    let mut reply = Reply::to(client);
+    if response_head::page(&mut reply, &page).is_err() {
+        return;
     }
+    let body = match head {
+        Some(head) if head.method() == b"HEAD" => Bytes::new(),
+        _ => page.body,
+    };
     progress.status = Some(page.status.as_u16());
+    progress.bytes_out = body.len() as u64;
     // The client may be gone by now; the record says what was meant for it.
-    if client.write_all(&text).await.is_ok() {
-        let _ = client.flush().await;
+    if reply.send(client, body.is_empty()).await.is_ok()
+        && reply::send(client, body, true).await.is_ok()
+    {
+        let _ = reply::flush(client).await;
     }
 }
 
@@ -222,6 +231,3 @@ fn asks_to_close(head: &Head) -> bool {
         .flat_map(|value| value.split(|byte| *byte == b','))
         .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
-
-/// Room for most heads.
-const TEXT: usize = 2048;

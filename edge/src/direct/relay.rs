@@ -3,10 +3,10 @@
 //! Bytes go from the server's socket to the client's through one buffer; nothing is sent before its
 //! framing has been checked. What the rules want to see first is held, as on the engine's way.
 
-use std::io;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use edge_config::Timeouts;
 use edge_conn::Client;
 use httparse::Header;
@@ -15,9 +15,9 @@ use tokio::time::Instant;
 
 use super::buffer::Buffer;
 use super::content::{Content, LAST_CHUNK, chunk};
+use super::reply::{self, Reply, slow};
 use super::response_head::{self, Answer, Asked, Found};
 use super::server::{Server, Trouble};
-use crate::proxy::hold::Judge;
 use crate::proxy::{Context, record, response, retry};
 
 /// What the client got so far.
@@ -30,65 +30,56 @@ pub(super) struct Progress {
     /// The connection can carry no further request.
     pub(super) broken: bool,
     /// Fields of the answer, if an audit entry may show them.
-    pub(super) headers: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pub(super) headers: Vec<(Bytes, Bytes)>,
 }
 
 /// An exchange with one server.
-pub(super) struct Relay<'a> {
+pub(super) struct Relay<'a, 'c> {
     pub(super) ctx: &'a mut Context,
-    pub(super) client: &'a mut dyn Client,
+    pub(super) client: &'a mut Client<'c>,
     pub(super) server: &'a mut Server,
     pub(super) progress: &'a mut Progress,
-    /// The request's head; later what is about to be written to the client.
-    pub(super) text: &'a mut Vec<u8>,
+    /// Holds the request's head, later the answer's.
+    pub(super) reply: &'a mut Reply,
     /// The client's connection is closed afterwards.
     pub(super) last: bool,
 }
 
-/// An answer that the rules see before the client does: its content in the client's framing behind
-/// the head in [`Relay::text`], and freed from it.
-struct Held {
-    judge: Judge,
-    data: Vec<u8>,
-}
-
-impl Relay<'_> {
+impl Relay<'_, '_> {
     /// Sends the head and relays the answer; true if the server's connection can be used again.
     pub(super) async fn run(mut self, dial: Timeouts) -> Result<bool, Trouble> {
-        self.server.send(self.text, dial.write).await?;
+        self.server.send(&self.reply.text, dial.write).await?;
         let sent = self.ctx.sent.map_or_else(Instant::now, Instant::from_std);
         self.server.wait(self.client, sent + dial.read).await?;
         let mut buffer = Buffer::take();
         let mut held = None;
         let (answer, filled) = self.head(&mut buffer.0, &mut held, dial.read).await?;
         if held.is_none() {
-            self.begin(answer.status).await?;
+            self.begin(answer.status, answer.content.is_done()).await?;
         }
-        let relayed = self
-            .content(&mut buffer.0, filled, answer, &mut held, dial.read)
-            .await;
-        if let Some(Held { judge, .. }) = held {
-            self.ctx.inspection = Some(judge.abandon());
-        }
-        relayed
+        self.content(&mut buffer.0, filled, answer, &mut held, dial.read)
+            .await
     }
 
-    /// Writes the answer's head, and what is held behind it.
-    async fn begin(&mut self, status: u16) -> Result<(), Trouble> {
+    /// Writes the answer's head, and what is held behind it; `end`: nothing follows.
+    async fn begin(&mut self, status: u16, end: bool) -> Result<(), Trouble> {
         self.progress.status = Some(status);
         // For the record of a request that is cut.
         if let Some(exchange) = &mut self.ctx.exchange {
             exchange.response_status = Some(status);
         }
-        self.client.write_all(self.text).await.map_err(slow)
+        self.reply.send(self.client, end).await
     }
 
-    /// Reads until the answer's head is whole; the client's is in `text` then. Returns how much of
+    /// An answer that the rules see before the client does is `held`: its content freed from its framing;
+    /// its judge is in the context. In the client's framing it stands behind the head in `reply`.
+    ///
+    /// Reads until the answer's head is whole; the client's is in `reply` then. Returns how much of
     /// the buffer is filled.
     async fn head(
         &mut self,
         buffer: &mut Vec<u8>,
-        held: &mut Option<Held>,
+        held: &mut Option<Vec<u8>>,
         patience: Duration,
     ) -> Result<(Answer, usize), Trouble> {
         let head = self.ctx.exchange.as_ref().and_then(|e| e.head.as_ref());
@@ -117,25 +108,26 @@ impl Relay<'_> {
                 }
             }
             loop {
-                self.text.clear();
                 let bytes = buffer.get(..filled).unwrap_or_default();
                 let (ctx, progress) = (&mut *self.ctx, &mut *self.progress);
                 let judge =
                     |status, headers: &[Header<'_>]| judge(ctx, progress, held, status, headers);
-                match response_head::read(bytes, asked, self.text, judge)? {
+                let length = match response_head::read(bytes, asked, self.reply, judge)? {
                     Found::More => break,
                     Found::Answer(answer) => return Ok((answer, filled)),
+                    Found::Continue(length) => length,
                     Found::Interim(length) => {
-                        interim += 1;
-                        if interim > INTERIM_MAX {
-                            return Err(Trouble::Broken);
-                        }
-                        buffer.copy_within(length..filled, 0);
-                        filled -= length;
-                        self.client.write_all(self.text).await.map_err(slow)?;
-                        self.client.flush().await.map_err(slow)?;
+                        self.reply.send(self.client, false).await?;
+                        reply::flush(self.client).await?;
+                        length
                     }
+                };
+                interim += 1;
+                if interim > INTERIM_MAX {
+                    return Err(Trouble::Broken);
                 }
+                buffer.copy_within(length..filled, 0);
+                filled -= length;
             }
         }
     }
@@ -147,7 +139,7 @@ impl Relay<'_> {
         buffer: &mut [u8],
         filled: usize,
         answer: Answer,
-        held: &mut Option<Held>,
+        held: &mut Option<Vec<u8>>,
         patience: Duration,
     ) -> Result<bool, Trouble> {
         let Answer {
@@ -161,15 +153,11 @@ impl Relay<'_> {
             let offered = buffer.get(start..end).unwrap_or_default();
             let used = self.pass(&mut content, offered, held).await?;
             let done = content.is_done();
-            if done
-                || held
-                    .as_ref()
-                    .is_some_and(|h| h.judge.has_enough(h.data.len()))
-            {
+            if done || self.has_enough(held.as_ref()) {
                 self.release(held, status, done).await?;
             }
             if done {
-                self.client.flush().await.map_err(slow)?;
+                reply::flush(self.client).await?;
                 // Bytes behind the end were never asked for: nobody may take them for an answer.
                 return Ok(keeps && start + used == end);
             }
@@ -177,19 +165,14 @@ impl Relay<'_> {
             while end == 0 {
                 match self.server.read(buffer).await {
                     Poll::Ready(Ok(0)) if !content.is_framed() => {
-                        self.text.extend_from_slice(LAST_CHUNK);
-                        if held.is_some() {
-                            self.release(held, status, true).await?;
-                        } else {
-                            self.client.write_all(LAST_CHUNK).await.map_err(slow)?;
-                        }
-                        self.client.flush().await.map_err(slow)?;
+                        self.finish(held, status).await?;
+                        reply::flush(self.client).await?;
                         return Ok(false);
                     }
                     Poll::Ready(Ok(read @ 1..)) => end = read,
                     Poll::Ready(_) => return Err(Trouble::Broken),
                     Poll::Pending => {
-                        self.client.flush().await.map_err(slow)?;
+                        reply::flush(self.client).await?;
                         self.server
                             .wait(self.client, Instant::now() + patience)
                             .await?;
@@ -199,52 +182,90 @@ impl Relay<'_> {
         }
     }
 
+    /// The server has closed, which ends content without an end of its own.
+    async fn finish(&mut self, held: &mut Option<Vec<u8>>, status: u16) -> Result<(), Trouble> {
+        if held.is_some() {
+            if !self.reply.is_http2() {
+                self.reply.text.extend_from_slice(LAST_CHUNK);
+            }
+            return self.release(held, status, true).await;
+        }
+        let last: &'static [u8] = match self.client {
+            Client::Http1(_) => LAST_CHUNK,
+            Client::Http2(_) => &[],
+        };
+        reply::send(self.client, Bytes::from_static(last), true).await
+    }
+
     /// Writes the content at the start of `bytes`, or holds it; returns how much of them it is.
     async fn pass(
         &mut self,
         content: &mut Content,
         bytes: &[u8],
-        held: &mut Option<Held>,
+        held: &mut Option<Vec<u8>>,
     ) -> Result<usize, Trouble> {
-        let mut data = 0;
+        let http2 = self.reply.is_http2();
+        let (mut data, mut length) = (Vec::new(), 0);
         let used = content.advance(bytes, |piece| {
-            data += piece.len() as u64;
-            if let Some(held) = held {
-                held.data.extend_from_slice(piece);
+            length += piece.len() as u64;
+            match held {
+                Some(held) => held.extend_from_slice(piece),
+                None if http2 => data.extend_from_slice(piece),
+                None => {}
             }
         })?;
-        self.progress.bytes_out += data;
+        self.progress.bytes_out += length;
         let bytes = bytes.get(..used).unwrap_or_default();
-        match held {
-            _ if bytes.is_empty() => {}
-            Some(_) if content.is_framed() => self.text.extend_from_slice(bytes),
-            Some(_) => chunk(self.text, bytes),
-            None if content.is_framed() => self.client.write_all(bytes).await.map_err(slow)?,
-            None => {
-                self.text.clear();
-                chunk(self.text, bytes);
-                self.client.write_all(self.text).await.map_err(slow)?;
+        match (held, &mut *self.client) {
+            (Some(_), Client::Http2(_)) => {}
+            (None, Client::Http2(_)) => {
+                reply::send(self.client, data.into(), content.is_done()).await?;
+            }
+            (_, Client::Http1(_)) if bytes.is_empty() => {}
+            (Some(_), Client::Http1(_)) if content.is_framed() => {
+                self.reply.text.extend_from_slice(bytes);
+            }
+            (Some(_), Client::Http1(_)) => chunk(&mut self.reply.text, bytes),
+            (None, Client::Http1(connection)) if content.is_framed() => {
+                connection.write_all(bytes).await.map_err(slow)?;
+            }
+            (None, Client::Http1(connection)) => {
+                self.reply.text.clear();
+                chunk(&mut self.reply.text, bytes);
+                connection.write_all(&self.reply.text).await.map_err(slow)?;
             }
         }
         Ok(used)
     }
 
+    fn has_enough(&self, held: Option<&Vec<u8>>) -> bool {
+        let judge = self.ctx.judge.as_ref();
+        let enough = |held: &Vec<u8>| judge.is_none_or(|judge| judge.has_enough(held.len()));
+        held.is_some_and(enough)
+    }
+
     /// Has what is held judged, and writes it.
     async fn release(
         &mut self,
-        held: &mut Option<Held>,
+        held: &mut Option<Vec<u8>>,
         status: u16,
         ended: bool,
     ) -> Result<(), Trouble> {
-        let Some(Held { judge, data }) = held.take() else {
+        let (Some(data), Some(judge)) = (held.take(), self.ctx.judge.take()) else {
             return Ok(());
         };
-        let judged = judge.judge(data.into(), ended).await;
+        let data = Bytes::from(data);
+        let judged = judge.judge(data.clone(), ended).await;
         if let Some(refusal) = response::judged(self.ctx, judged) {
             self.ctx.refusal = Some(refusal);
             return Err(Trouble::Refused);
         }
-        self.begin(status).await
+        // On HTTP/1 the content stands framed behind the head.
+        self.begin(status, ended && data.is_empty()).await?;
+        if self.reply.is_http2() {
+            reply::send(self.client, data, ended).await?;
+        }
+        Ok(())
     }
 }
 
@@ -253,7 +274,7 @@ impl Relay<'_> {
 fn judge(
     ctx: &mut Context,
     progress: &mut Progress,
-    held: &mut Option<Held>,
+    held: &mut Option<Vec<u8>>,
     status: u16,
     headers: &[Header<'_>],
 ) -> Result<(), Trouble> {
@@ -269,7 +290,9 @@ fn judge(
     }
     response::ask_head(ctx, status, fields()).map_err(|_| Trouble::Refused)?;
     if record::audits(ctx) {
-        let owned = |(name, value): (&[u8], &[u8])| (name.into(), value.into());
+        let owned = |(name, value): (&[u8], &[u8])| {
+            (Bytes::copy_from_slice(name), Bytes::copy_from_slice(value))
+        };
         progress.headers = fields().map(owned).collect();
     }
     let values = |wanted: &'static str| {
@@ -278,18 +301,12 @@ fn judge(
             .filter(move |field| field.name.eq_ignore_ascii_case(wanted));
         named.map(|field| field.value)
     };
-    *held = response::judge(ctx, status, values).map(|judge| Held {
-        judge,
-        data: Vec::new(),
-    });
+    ctx.judge = response::judge(ctx, status, values);
+    *held = ctx.judge.is_some().then(Vec::new);
     if held.is_none() {
         response::ask_nothing(ctx).map_err(|_| Trouble::Refused)?;
     }
     Ok(())
-}
-
-fn slow(_: io::Error) -> Trouble {
-    Trouble::ClientSlow
 }
 
 /// A response head at most.

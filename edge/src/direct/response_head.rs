@@ -4,7 +4,6 @@
 //! that repeats or is no number, a coding other than `chunked` (RFC 9112 section 6.3). The client gets
 //! every field as it came but those of the connection.
 
-use std::io::Write;
 use std::mem::MaybeUninit;
 
 use http::StatusCode;
@@ -12,6 +11,7 @@ use httparse::{Header, ParserConfig, Response, Status};
 use pingora::protocols::http::date;
 
 use super::content::Content;
+use super::reply::Reply;
 use super::server::Trouble;
 use crate::proxy::answer::Page;
 
@@ -19,8 +19,10 @@ use crate::proxy::answer::Page;
 pub(super) enum Found {
     /// Not all of a head.
     More,
-    /// An interim response of this length; the client's is written if it is to see it.
+    /// An interim response of this length, which is written for the client.
     Interim(usize),
+    /// One that the client is not to see.
+    Continue(usize),
     /// The head of the answer.
     Answer(Answer),
 }
@@ -44,14 +46,14 @@ pub(super) struct Asked {
     pub(super) last: bool,
 }
 
-/// Reads a head at the start of `bytes`; `judge` sees it before the client's is appended to `text`.
+/// Reads a head at the start of `bytes`; `judge` sees it before the client's is written to `reply`.
 ///
 /// # Errors
 /// [`Trouble::Broken`] for what is no unambiguous head, and what `judge` says.
 pub(super) fn read(
     bytes: &[u8],
     asked: Asked,
-    text: &mut Vec<u8>,
+    reply: &mut Reply,
     judge: impl FnOnce(u16, &[Header<'_>]) -> Result<(), Trouble>,
 ) -> Result<Found, Trouble> {
     let mut room = [const { MaybeUninit::uninit() }; FIELDS];
@@ -67,7 +69,7 @@ pub(super) fn read(
         return Err(Trouble::Broken);
     };
     if status < 200 {
-        return interim(status, &response, length, text);
+        return interim(status, &response, length, reply);
     }
     let fields = Fields::of(response.headers)?;
     let content = match fields.content(version)? {
@@ -75,33 +77,42 @@ pub(super) fn read(
         content => content,
     };
     judge(status, response.headers)?;
-    write_head(text, status, &response);
-    if fields.date.is_none() {
-        push(text, "Date", date::get_cached_date().as_bytes());
+    write_head(reply, status, &response)?;
+    if !fields.dated {
+        reply.field("Date", date::get_cached_date().as_bytes())?;
     }
-    if matches!(content, Content::UntilClose) {
-        push(text, "Transfer-Encoding", b"chunked");
+    if !reply.is_http2() {
+        if !content.is_framed() {
+            reply.field("Transfer-Encoding", b"chunked")?;
+        }
+        let connection: &[u8] = if asked.last { b"close" } else { b"keep-alive" };
+        reply.field("Connection", connection)?;
     }
-    let connection: &[u8] = if asked.last { b"close" } else { b"keep-alive" };
-    push(text, "Connection", connection);
-    text.extend_from_slice(b"\r\n");
+    reply.end();
     Ok(Found::Answer(Answer {
         status,
         length,
-        keeps: version == 1 && !fields.closes && !matches!(content, Content::UntilClose),
+        keeps: version == 1 && !fields.closes && content.is_framed(),
         content,
     }))
 }
 
-/// Writes the head of an answer of our own.
-pub(super) fn page(text: &mut Vec<u8>, page: &Page) {
+/// Writes the head of an answer of our own, after which the connection is closed.
+///
+/// # Errors
+/// None in fact: its fields are valid.
+pub(super) fn page(reply: &mut Reply, page: &Page) -> Result<(), Trouble> {
     let reason = page.status.canonical_reason().unwrap_or_default();
-    let _ = write!(text, "HTTP/1.1 {} {reason}\r\n", page.status.as_u16());
+    reply.begin(page.status.as_u16(), reason)?;
     for (name, value) in &page.fields {
-        push(text, name, value.as_bytes());
+        reply.field(name, value.as_bytes())?;
     }
-    push(text, "Date", date::get_cached_date().as_bytes());
-    text.extend_from_slice(b"Connection: close\r\n\r\n");
+    reply.field("date", date::get_cached_date().as_bytes())?;
+    if !reply.is_http2() {
+        reply.field("connection", b"close")?;
+    }
+    reply.end();
+    Ok(())
 }
 
 /// RFC 9110 section 15.2: 100 answers an expectation that never left us, 101 an upgrade that was
@@ -110,37 +121,31 @@ fn interim(
     status: u16,
     response: &Response<'_, '_>,
     length: usize,
-    text: &mut Vec<u8>,
+    reply: &mut Reply,
 ) -> Result<Found, Trouble> {
     if !(100..200).contains(&status) || status == 101 {
         return Err(Trouble::Broken);
     }
-    if status != 100 {
-        write_head(text, status, response);
-        text.extend_from_slice(b"\r\n");
+    if status == 100 {
+        return Ok(Found::Continue(length));
     }
+    write_head(reply, status, response)?;
+    reply.end();
     Ok(Found::Interim(length))
 }
 
-/// The status line and the fields that are not of the connection.
-fn write_head(text: &mut Vec<u8>, status: u16, response: &Response<'_, '_>) {
-    text.extend_from_slice(b"HTTP/1.1 ");
-    match status {
-        200 => text.extend_from_slice(b"200 "),
-        _ => {
-            let _ = write!(text, "{status} ");
-        }
-    }
+/// The status and the fields that are not of the connection.
+fn write_head(reply: &mut Reply, status: u16, response: &Response<'_, '_>) -> Result<(), Trouble> {
     let known = || StatusCode::from_u16(status).ok()?.canonical_reason();
     let reason = response.reason.filter(|reason| !reason.is_empty());
-    let reason = reason.or_else(known).unwrap_or_default();
-    text.extend_from_slice(reason.as_bytes());
-    text.extend_from_slice(b"\r\n");
+    reply.begin(status, reason.or_else(known).unwrap_or_default())?;
     for field in response.headers.iter() {
-        if !is_of_the_connection(field.name) {
-            push(text, field.name, field.value);
+        let framing = reply.is_http2() && kind(field.name) == Kind::Coding;
+        if !framing && !is_of_the_connection(field.name) {
+            reply.field(field.name, field.value)?;
         }
     }
+    Ok(())
 }
 
 /// The fields that decide about framing.
@@ -148,7 +153,7 @@ fn write_head(text: &mut Vec<u8>, status: u16, response: &Response<'_, '_>) {
 struct Fields<'a> {
     length: Option<&'a [u8]>,
     coding: Option<&'a [u8]>,
-    date: Option<()>,
+    dated: bool,
     closes: bool,
 }
 
@@ -160,7 +165,7 @@ impl<'a> Fields<'a> {
                 Kind::Length => fields.length.replace(value),
                 Kind::Coding => fields.coding.replace(value),
                 Kind::Date => {
-                    fields.date = Some(());
+                    fields.dated = true;
                     None
                 }
                 Kind::Connection => {
@@ -224,13 +229,6 @@ fn number(value: &[u8]) -> Option<u64> {
     let digits = !value.is_empty() && value.len() <= 19 && value.iter().all(u8::is_ascii_digit);
     let value = digits.then(|| std::str::from_utf8(value).ok())??;
     value.parse().ok()
-}
-
-fn push(text: &mut Vec<u8>, name: &str, value: &[u8]) {
-    text.extend_from_slice(name.as_bytes());
-    text.extend_from_slice(b": ");
-    text.extend_from_slice(value);
-    text.extend_from_slice(b"\r\n");
 }
 
 const KEEP_ALIVE: &str = "keep-alive";

@@ -121,19 +121,14 @@ impl Server {
     /// Waits until it says something, the client goes, or the time is over.
     pub(super) async fn wait(
         &mut self,
-        client: &mut dyn Client,
+        client: &mut Client<'_>,
         until: Instant,
     ) -> Result<(), Trouble> {
         poll_fn(|cx| {
             if self.stream.poll_read_ready(cx).is_ready() {
                 return Poll::Ready(Ok(()));
             }
-            let mut nothing = [0];
-            let mut nothing = ReadBuf::new(&mut nothing);
-            if Pin::new(&mut *client)
-                .poll_read(cx, &mut nothing)
-                .is_ready()
-            {
+            if client.poll_gone(cx).is_ready() {
                 return Poll::Ready(Err(Trouble::ClientGone));
             }
             self.alarm.poll_at(until, cx).map(|()| Err(Trouble::Late))

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use edge_core::{Refusal, RequestId};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
@@ -58,6 +58,17 @@ pub(super) async fn refuse(
         head.insert_header(name, value)?;
     }
     session.write_error_response(head, body).await
+}
+
+/// Answers a certificate authority with the key authorization it asked for (RFC 8555 section 8.3).
+pub(crate) async fn proof(session: &mut ServerSession, authorization: String) -> Result<()> {
+    let mut head = ResponseHeader::build(StatusCode::OK, Some(3))?;
+    head.insert_header(header::CONTENT_TYPE, "application/octet-stream")?;
+    head.insert_header(header::CONTENT_LENGTH, authorization.len())?;
+    head.insert_header(header::CACHE_CONTROL, "no-store")?;
+    session
+        .write_error_response(head, authorization.into())
+        .await
 }
 
 fn page(status: StatusCode, id: Option<RequestId>) -> Bytes {

@@ -50,6 +50,8 @@ pub(crate) struct Context {
     /// The configuration this request began with; a reload does not change it.
     pub(crate) gateway: Option<Arc<Gateway>>,
     pub(crate) inspection: Option<Inspection>,
+    /// Has the inspection while a response is held on the short way.
+    pub(crate) judge: Option<hold::Judge>,
     intercept: Option<intercept::Handle>,
     pub(crate) route: Option<Arc<RouteState>>,
     /// Without it no upstream is chosen.
@@ -64,6 +66,8 @@ pub(crate) struct Context {
     pub(crate) refusal: Option<Refusal>,
     /// Body bytes given to the upstream being tried.
     forwarded: u64,
+    /// Interim responses of the upstream so far.
+    interim: u32,
 }
 
 #[async_trait]
@@ -194,6 +198,7 @@ impl Context {
             exchange: None,
             gateway: None,
             inspection: None,
+            judge: None,
             intercept: None,
             route: None,
             permit: None,
@@ -202,6 +207,7 @@ impl Context {
             trying: upstream::Trying::NONE,
             refusal: None,
             forwarded: 0,
+            interim: 0,
         }
     }
 }

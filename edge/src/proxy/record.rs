@@ -6,6 +6,7 @@
 use pingora::Error;
 use pingora::proxy::Session;
 
+use super::hold::Judge;
 use super::intercept::Handle;
 use super::{Context, response};
 use crate::stages::waf::Inspection;
@@ -88,7 +89,8 @@ fn finish(ctx: &mut Context, headers: &[(&[u8], &[u8])]) {
     let (Some(mut exchange), Some(gateway)) = (ctx.exchange.take(), ctx.gateway.take()) else {
         return;
     };
-    if let Some(mut inspection) = ctx.inspection.take() {
+    let held = ctx.judge.take().map(Judge::abandon);
+    if let Some(mut inspection) = ctx.inspection.take().or(held) {
         let shared = &ctx.shared;
         shared.conclude(&gateway, &mut inspection, &mut exchange, headers);
     }

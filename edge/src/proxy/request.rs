@@ -1,5 +1,6 @@
 //! The request side: from pingora's session to the pipeline and back.
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -21,13 +22,21 @@ use crate::pipeline::{self, Admitted, Refused};
 
 /// Runs the pipeline; true if the request has been answered.
 pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bool> {
-    if let Some(prepared) = prepared(session) {
+    // A request that passed the pipeline on the short way, and cannot end there.
+    let prepared = edge_conn::take_prepared(&mut session.downstream_session);
+    if let Some(Ok(prepared)) = prepared.map(<Box<dyn Any + Send>>::downcast::<Context>) {
         *ctx = *prepared;
         return Ok(false);
     }
     let gateway = ctx.shared.gateway();
     let (connection, head) = arrived(session);
     let id = begin(ctx, gateway, connection, head);
+    let proof = ctx.exchange.as_ref();
+    let proof = proof.and_then(|exchange| pipeline::proof(ctx.shared.challenges(), exchange));
+    if let Some(proof) = proof {
+        answer::proof(&mut session.downstream_session, proof).await?;
+        return Ok(true);
+    }
     let judged = match enter(ctx, session.digest().and_then(edge_conn::connection)) {
         Ok(upgrade) => {
             if upgrade == Upgrade::Bogus {
@@ -59,12 +68,6 @@ pub(super) async fn admit(session: &mut Session, ctx: &mut Context) -> Result<bo
         }
     }
     Ok(true)
-}
-
-/// A request that passed the pipeline on the short way, and cannot end there.
-fn prepared(session: &Session) -> Option<Box<Context>> {
-    let info = edge_conn::connection(session.digest()?)?;
-    info.take_prepared()?.downcast().ok()
 }
 
 /// Begins the exchange. It is in the context from the start: a request that is cut while it uploads

@@ -28,7 +28,10 @@ pub(super) fn inspect(
     let status = response.status.as_u16();
     waited(ctx);
     if response.status.is_informational() && status != 101 {
-        return Ok(());
+        return interim(ctx);
+    }
+    if status == 101 && !session.as_downstream().is_upgrade_req() {
+        return broken("101 that was not asked for");
     }
     let fields = response.headers.iter();
     let fields = fields.map(|(name, value)| (name.as_ref(), value.as_bytes()));
@@ -49,6 +52,22 @@ pub(super) fn inspect(
         exchange.response_status = Some(response.status.as_u16());
     }
     Ok(())
+}
+
+/// Lets an interim response pass, as long as there are not too many of them: they may go on for ever,
+/// and none of them is an answer.
+fn interim(ctx: &mut Context) -> Result<()> {
+    ctx.interim += 1;
+    if ctx.interim <= INTERIM_MAX {
+        return Ok(());
+    }
+    broken("too many interim responses")
+}
+
+/// The answer is the upstream's fault.
+fn broken(why: &'static str) -> Result<()> {
+    let error = Error::explain(ErrorType::InvalidHTTPHeader, why);
+    Err(error.into_up())
 }
 
 /// Phase 3 on the head.
@@ -166,5 +185,7 @@ fn never_ends(media: &[u8]) -> bool {
     begins(b"text/event-stream") || begins(b"application/grpc")
 }
 
+/// 100, a few 102 while work goes on, a few 103.
+const INTERIM_MAX: u32 = 16;
 /// What upstreams are spoken to with, as `RESPONSE_PROTOCOL` shows it.
 const PROTOCOL: &str = "HTTP/1.1";

@@ -82,6 +82,8 @@ impl<'a> Configs<'a> {
         config.alpn_protocols = policy.protocols.iter().map(|one| one.wire()).collect();
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.max_early_data_size = 0;
+        // The list of a policy is in order of preference, and it is the operator's.
+        config.ignore_client_order = true;
         match self.tickets.as_ref().filter(|_| !asks) {
             Some(tickets) => config.ticketer = Arc::clone(tickets),
             None => config.send_tls13_tickets = 0,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::acme::Acme;
 use crate::spec::{Cipher, KeyExchange, MinVersion, Problems, Protocol, TlsSpec};
 
 /// A section that was checked; made only by [`TlsSpec::checked`].
@@ -14,13 +15,21 @@ pub struct Settings {
     pub(crate) hosts: Vec<(HostPattern, Arc<HostPolicy>)>,
     /// How long one key encrypts tickets; `None` issues none.
     pub(crate) rotate: Option<Duration>,
+    pub(crate) acme: Option<Arc<Acme>>,
 }
 
 impl Settings {
-    /// Whether certificates are read from anywhere.
+    /// Whether certificates come from anywhere.
     #[must_use]
     pub fn has_certificates(&self) -> bool {
-        !self.sources.is_empty()
+        let ordered = |acme: &Arc<Acme>| acme.names().next().is_some() || acme.is_on_demand();
+        !self.sources.is_empty() || self.acme.as_ref().is_some_and(ordered)
+    }
+
+    /// Certificates that are ordered and renewed by ACME.
+    #[must_use]
+    pub const fn acme(&self) -> Option<&Arc<Acme>> {
+        self.acme.as_ref()
     }
 
     /// Whether any host asks clients for certificates.
@@ -42,6 +51,7 @@ impl Default for Settings {
             defaults: Arc::default(),
             hosts: Vec::new(),
             rotate: None,
+            acme: None,
         })
     }
 }

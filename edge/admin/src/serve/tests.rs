@@ -36,6 +36,10 @@ impl Live for Gateway {
         }
     }
 
+    fn acme(&self) -> serde_json::Value {
+        serde_json::json!([])
+    }
+
     fn metrics(&self) -> String {
         "palisade_build_info 1\n".to_owned()
     }

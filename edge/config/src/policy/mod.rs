@@ -31,7 +31,7 @@ use crate::tree::digest::Checksum;
 
 pub use places::Places;
 pub(crate) use profiles::Origins;
-pub use profiles::{BodyLimits, Origin, Profile, ResponseLimits, Tuning, Waf};
+pub use profiles::{BodyLimits, HeadBounds, Origin, Profile, ResponseLimits, Tuning, Waf};
 use routes::Shadows;
 pub use upstreams::{
     AddressFamilies, Balance, CheckKind, Ejection, HashBy, Health, HostHeader, Limits, Place,

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge_core::{Mode, OnFault};
+use edge_core::{Head, Mode, OnFault};
 use waf_rules::spec::{RuleSetName, RulesSpec, TuningSpec};
 
 use super::{Complaints, Places};
-use crate::spec::{BodySpec, ProfileSpec, RblSpec, RouteWafSpec, WafSpec};
+use crate::spec::{BodySpec, HeadSpec, ProfileSpec, RblSpec, RouteWafSpec, WafSpec};
 use crate::tree::Path;
 
 /// The profile of routes that name none.
@@ -19,9 +19,39 @@ pub(crate) const DEFAULT: &str = "default";
 #[derive(Debug)]
 pub struct Profile {
     name: Arc<str>,
+    head: HeadBounds,
     body: BodyLimits,
     response: ResponseLimits,
     waf: Waf,
+}
+
+/// Limits of a request head below those of the listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeadBounds {
+    /// Bytes of the request target.
+    pub target: usize,
+    /// Bytes of names and values of all fields.
+    pub bytes: usize,
+    /// Number of fields.
+    pub fields: usize,
+}
+
+impl HeadBounds {
+    /// The status a head beyond these bounds is refused with, and why.
+    #[must_use]
+    pub fn refusal(&self, head: &Head) -> Option<(u16, &'static str)> {
+        if head.target().len() > self.target {
+            return Some((414, "request target longer than the profile accepts"));
+        }
+        if head.fields().len() > self.fields {
+            return Some((431, "more header fields than the profile accepts"));
+        }
+        let size = |(name, value): (&[u8], &[u8])| name.len() + value.len();
+        // Counted only where it is bounded: most profiles leave it to the listener.
+        let over = self.bytes < usize::MAX && head.fields().map(size).sum::<usize>() > self.bytes;
+        over.then_some((431, "request head larger than the profile accepts"))
+    }
 }
 
 /// Limits of a request body.
@@ -105,6 +135,12 @@ impl Profile {
         &self.name
     }
 
+    /// Limits of a request head.
+    #[must_use]
+    pub const fn head(&self) -> HeadBounds {
+        self.head
+    }
+
     /// Limits of a request body.
     #[must_use]
     pub const fn body(&self) -> BodyLimits {
@@ -140,6 +176,7 @@ pub(crate) fn build(
             check_name(&name, &path, complaints);
             let profile = Profile {
                 name: Arc::clone(&name),
+                head: head(&spec.head),
                 body: body(&spec.body, &path.key("body"), complaints),
                 response: ResponseLimits {
                     inspect: size(spec.response.inspect.0),
@@ -160,6 +197,21 @@ pub(super) fn check_name(name: &str, path: &Path, complaints: &mut Complaints) {
             path.clone(),
             "a name has up to 64 letters, digits, `_`, `-` and `.`",
         );
+    }
+}
+
+fn head(spec: &HeadSpec) -> HeadBounds {
+    let bound = |number: u64| {
+        if number == 0 {
+            usize::MAX
+        } else {
+            size(number)
+        }
+    };
+    HeadBounds {
+        target: bound(spec.target.0),
+        bytes: bound(spec.bytes.0),
+        fields: bound(spec.fields.into()),
     }
 }
 

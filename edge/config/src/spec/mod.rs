@@ -20,7 +20,7 @@ use serde::Deserialize;
 
 pub use listeners::ForwardedHeader;
 pub(crate) use listeners::{AdminSpec, AdminSwitch, WorkersSpec};
-pub(crate) use profiles::{BodySpec, ProfileSpec, RblSpec, RouteWafSpec, WafSpec};
+pub(crate) use profiles::{BodySpec, HeadSpec, ProfileSpec, RblSpec, RouteWafSpec, WafSpec};
 pub(crate) use routes::{MatcherSpec, PathSpec, RouteSpec};
 pub use upstreams::{AddressFamilies, Balance, CheckKind, HostHeader, Protocol, RetryOn, SameSite};
 pub(crate) use upstreams::{

@@ -10,12 +10,27 @@ use waf_rules::spec::{CrsChangeSpec, RulesSpec, TuningSpec};
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ProfileSpec {
+    /// Request heads.
+    pub(crate) head: HeadSpec,
     /// Request bodies.
     pub(crate) body: BodySpec,
     /// Responses.
     pub(crate) response: ResponseSpec,
     /// The web application firewall.
     pub(crate) waf: WafSpec,
+}
+
+/// Limits of a request head below those of the listener; `0` leaves it at the listener's.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "ProfileHeadSpec")]
+pub(crate) struct HeadSpec {
+    /// Length of the request target; longer ones are refused with 414.
+    pub(crate) target: ByteSize,
+    /// Size of names and values of all fields together; beyond it the answer is 431.
+    pub(crate) bytes: ByteSize,
+    /// Number of fields; beyond it the answer is 431.
+    pub(crate) fields: u16,
 }
 
 /// Limits of a request body.

@@ -12,9 +12,10 @@ mod websocket;
 
 pub(crate) mod notes;
 
+use std::any::Any;
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ use self::notes::{Notes, Stop, Told};
 use self::request::Arrived;
 use self::session::H2Session;
 use crate::accept::{ListenerShared, stopped};
+use crate::direct::{Client, Plain, Served, is_odd};
 use crate::info::ConnectionInfo;
 use crate::stream::{EdgeConn, StreamLimits, Transport};
 use crate::{GateRefusal, Reason, spec};
@@ -201,8 +203,20 @@ where
             head,
             handshake,
         } = arrived;
-        request.extensions_mut().insert(Carried(head));
-        let session = H2Session::new(
+        let direct = handshake.is_none()
+            && body.is_end_stream()
+            && !head.target().iter().any(is_odd)
+            && self
+                .shared
+                .direct()
+                .is_some_and(|direct| direct.takes(&head));
+        let plain = if direct {
+            Some(head)
+        } else {
+            request.extensions_mut().insert(Carried(head));
+            None
+        };
+        let mut session = H2Session::new(
             request,
             body,
             respond,
@@ -212,7 +226,20 @@ where
             Guard::new(&self.streams),
         );
         let (app, shutdown) = (Arc::clone(&self.app), self.shutdown.clone());
+        let (shared, info) = (Arc::clone(&self.shared), Arc::clone(&self.info));
         tokio::spawn(async move {
+            if let (Some(direct), Some(head)) = (shared.direct(), plain) {
+                let plain = Plain {
+                    info: &info,
+                    head,
+                    last: false,
+                };
+                let served = direct.serve(Client::Http2(&mut session), plain).await;
+                match served {
+                    Served::Keep | Served::Close => return,
+                    Served::Engine(prepared) => session.carry(prepared),
+                }
+            }
             let session = ServerSession::new_custom(Box::new(session));
             app.process_new_http(session, &shutdown).await;
         });
@@ -267,6 +294,20 @@ where
 /// The head of a request on its way through the HTTP engine to the application.
 #[derive(Clone)]
 pub(crate) struct Carried(pub(crate) Head);
+
+/// What was prepared for the HTTP engine, on the same way.
+#[derive(Clone)]
+pub(crate) struct Prepared(Arc<Mutex<Option<Box<dyn Any + Send>>>>);
+
+impl Prepared {
+    pub(crate) fn new(prepared: Box<dyn Any + Send>) -> Self {
+        Self(Arc::new(Mutex::new(Some(prepared))))
+    }
+
+    pub(crate) fn take(&self) -> Option<Box<dyn Any + Send>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
 
 /// The streams of one connection that are being served.
 #[derive(Debug)]

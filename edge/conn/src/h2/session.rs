@@ -5,7 +5,9 @@
 //! no WebSockets. Every wait for the client is bounded by its [`Pace`]; nothing is buffered beyond
 //! what the client's flow control window takes.
 
+use std::any::Any;
 use std::future::poll_fn;
+use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -26,10 +28,11 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, OrErr, Result};
 use tokio::time::Instant;
 
-use super::Guard;
 use super::retry::RetryBuffer;
 use super::websocket::Handshake;
+use super::{Guard, Prepared};
 use crate::body::BodyFault;
+use crate::direct::Http2;
 use crate::fields;
 use crate::pace::{Alarm, Late, Pace};
 use crate::stream::StreamLimits;
@@ -314,6 +317,58 @@ impl H2Session {
     }
 }
 
+impl H2Session {
+    /// Takes along what was prepared for the HTTP engine.
+    pub(super) fn carry(&mut self, prepared: Box<dyn Any + Send>) {
+        let prepared = Prepared::new(prepared);
+        self.request.extensions_mut().insert(prepared);
+    }
+}
+
+/// Without the engine; its session is not used then.
+impl Http2 for H2Session {
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let reset = match &mut self.out {
+            Some(out) => out.poll_reset(cx),
+            None => self.respond.poll_reset(cx),
+        };
+        reset.map(|_| ())
+    }
+
+    fn head(&mut self, head: Response<()>, end: bool) -> io::Result<()> {
+        if head.status().is_informational() {
+            return self
+                .respond
+                .send_informational(head)
+                .map_err(io::Error::other);
+        }
+        let out = self.respond.send_response(head, end);
+        self.out = Some(out.map_err(io::Error::other)?);
+        self.ended = end;
+        Ok(())
+    }
+
+    fn poll_data(
+        &mut self,
+        data: &mut Bytes,
+        end: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !data.is_empty() {
+            let room = ready!(self.poll_room(data.len(), cx)).map_err(io::Error::other)?;
+            let part = data.split_to(room.min(data.len()));
+            self.writing.moved(part.len());
+            self.send_data(part, end && data.is_empty())
+                .map_err(io::Error::other)?;
+        }
+        if end && !self.ended {
+            self.send_data(Bytes::new(), true)
+                .map_err(io::Error::other)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 #[async_trait]
 impl Session for H2Session {
     fn req_header(&self) -> &RequestHeader {
@@ -538,7 +593,7 @@ fn body_error(fault: BodyFault) -> Box<Error> {
     Error::because(
         ErrorType::ReadError,
         "while reading a request body",
-        std::io::Error::other(fault),
+        io::Error::other(fault),
     )
 }
 

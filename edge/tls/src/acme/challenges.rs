@@ -31,19 +31,23 @@ impl Challenges {
 
     /// Answers an HTTP-01 token from now on; `None` forgets it.
     pub fn set_http(&self, token: &str, authorization: Option<&str>) {
-        change(&self.http, token, authorization.map(str::to_owned));
+        change(&self.http, token, authorization.map(str::to_owned).as_ref());
     }
 
     /// Proves control of `name` by TLS-ALPN-01 from now on; `None` forgets it.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the certificate is handed over"
+    )]
     pub fn set_tls_alpn(&self, name: &str, certificate: Option<Arc<CertifiedKey>>) {
-        change(&self.tls_alpn, name, certificate);
+        change(&self.tls_alpn, name, certificate.as_ref());
     }
 }
 
-fn change<T: Clone>(map: &ArcSwap<BTreeMap<String, T>>, key: &str, value: Option<T>) {
+fn change<T: Clone>(map: &ArcSwap<BTreeMap<String, T>>, key: &str, value: Option<&T>) {
     map.rcu(|now| {
         let mut next = BTreeMap::clone(now);
-        match &value {
+        match value {
             Some(value) => next.insert(key.to_owned(), value.clone()),
             None => next.remove(key),
         };

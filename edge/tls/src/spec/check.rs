@@ -9,6 +9,8 @@ use super::{
     CertificateSpec, Cipher, ClientCertificatesSpec, ClientMode, HostPolicySpec, HostSpec,
     KeyExchange, MinVersion, Protocol, TlsSpec,
 };
+use crate::acme::Acme;
+use crate::acme::spec::AcmeSpec;
 use crate::settings::{ClientAuth, HostPattern, HostPolicy, Settings, Source};
 
 /// One thing that is wrong with the section.
@@ -64,8 +66,10 @@ impl TlsSpec {
                            sent under it";
             problems.fail("session_tickets.rotate", message);
         }
+        let acme = self.acme.and_then(|spec| acme(*spec, problems));
         (mistakes(problems) == before).then_some(Settings {
             sources,
+            acme,
             defaults,
             hosts,
             rotate: Some(rotate).filter(|time| !time.is_zero()),
@@ -75,6 +79,18 @@ impl TlsSpec {
 
 fn mistakes(problems: &Problems) -> usize {
     problems.0.iter().filter(|problem| !problem.warning).count()
+}
+
+fn acme(spec: AcmeSpec, problems: &mut Problems) -> Option<Arc<Acme>> {
+    match Acme::try_from(spec) {
+        Ok(acme) => Some(Arc::new(acme)),
+        Err(wrong) => {
+            for problem in wrong {
+                problems.fail(format!("acme.{}", problem.path), problem.message);
+            }
+            None
+        }
+    }
 }
 
 fn source(spec: CertificateSpec, path: &str, problems: &mut Problems) -> Option<Source> {

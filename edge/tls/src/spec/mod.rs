@@ -10,6 +10,8 @@ use serde::Deserialize;
 
 use edge_core::HumanDuration;
 
+use crate::acme::spec::AcmeSpec;
+
 pub use check::{Problem, Problems};
 
 /// Certificates, and what a handshake has to satisfy.
@@ -26,6 +28,8 @@ pub struct TlsSpec {
     pub hosts: Vec<HostSpec>,
     /// Session tickets, by which a client that comes back saves half of the handshake.
     pub session_tickets: SessionTicketsSpec,
+    /// Certificates that are ordered and renewed by ACME (RFC 8555).
+    pub acme: Option<Box<AcmeSpec>>,
 }
 
 /// One certificate, or a folder of them.

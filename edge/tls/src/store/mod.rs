@@ -107,24 +107,20 @@ impl Store {
         !host_has_one || files.default.iter().any(|shown| shown.covers(host))
     }
 
+    /// Where the client can verify none, the first is shown all the same: the library then ends the
+    /// handshake with the alert that says so (`handshake_failure`).
     fn choose(&self, hello: &ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let schemes = hello.signature_schemes();
-        if let Some(host) = hello.server_name() {
-            let issued = self.issued.load();
-            let found = issued
-                .names
-                .find(host)
-                .find_map(|kinds| kinds.choose(schemes));
-            if found.is_some() {
-                return found;
-            }
-            let files = self.files.load();
-            let mut found = files.names.find(host).peekable();
-            if found.peek().is_some() {
-                return found.find_map(|kinds| kinds.choose(schemes));
-            }
+        let (issued, files) = (self.issued.load(), self.files.load());
+        let host = hello.server_name().unwrap_or_default();
+        let fitting = || issued.names.find(host).chain(files.names.find(host));
+        if fitting().next().is_none() {
+            let default = &files.default;
+            return default.choose(schemes).or_else(|| default.first());
         }
-        self.files.load().default.choose(schemes)
+        fitting()
+            .find_map(|kinds| kinds.choose(schemes))
+            .or_else(|| fitting().find_map(Kinds::first))
     }
 
     /// When every certificate ends, the first to end first.

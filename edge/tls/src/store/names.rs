@@ -98,4 +98,10 @@ impl Kinds {
             .find(|certified| certified.key.choose_scheme(schemes).is_some())
             .cloned()
     }
+
+    /// The first certificate.
+    pub(crate) fn first(&self) -> Option<Arc<CertifiedKey>> {
+        let first = self.iter().next()?;
+        Some(Arc::clone(&first.certified))
+    }
 }
