@@ -99,7 +99,21 @@ tls-judges: ## testssl.sh and sslyze against the default TLS policy (TESTSSL, SS
 soak: ## the slow proofs: 1 GiB upload, 2,000 slow clients, reloads under load, 1,000 reloads (RELOADS)
 	cargo build --release -p edge --bin palisade
 	ulimit -n 8192; PALISADE_BIN=$${CARGO_TARGET_DIR:-target}/release/palisade \
-	  cargo test -p palisade-tests --test soak -- --ignored --nocapture --test-threads=1
+	  cargo test -p palisade-tests --test soak --test change -- --ignored --nocapture --test-threads=1 \
+	  --skip mebibyte --skip twenty --skip one_big_file --skip an_upgrade
+
+.PHONY: bench-change
+bench-change: ## 20,000 hosts: time until a change is live, full reload, memory, cost of a lookup (HOSTS, CHANGES)
+	cargo build --release -p edge --bin palisade
+	PALISADE_BIN=$${CARGO_TARGET_DIR:-target}/release/palisade \
+	  cargo test -p palisade-tests --test change -- --ignored --nocapture --test-threads=1 \
+	  twenty_thousand one_big_file
+
+.PHONY: soak-upgrade
+soak-upgrade: ## binaries replaced under load: no request may fail (REQUESTS, UPGRADES)
+	cargo build --release -p edge --bin palisade
+	PALISADE_BIN=$${CARGO_TARGET_DIR:-target}/release/palisade \
+	  cargo test -p palisade-tests --test change -- --ignored --nocapture an_upgrade
 
 .PHONY: release
 release: ## the binary that is shipped: target/dist/palisade

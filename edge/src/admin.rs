@@ -8,15 +8,20 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use edge_admin::{Hosts, Live};
+use edge_admin::{Hosts, Live, Write};
 use edge_config::Policy;
+use edge_core::Secret;
 use tokio::sync::watch;
+
+use crate::editor::Editor;
 
 /// The admin listener as it runs; closed when dropped.
 pub(crate) struct Admin {
     wanted: Wanted,
     /// Kept to be served again with other names; `None` if the listener is off.
     socket: Option<TcpListener>,
+    /// Taken over from another process.
+    inherited: Vec<TcpListener>,
     stop: watch::Sender<bool>,
 }
 
@@ -25,6 +30,7 @@ pub(crate) struct Admin {
 struct Wanted {
     address: Option<SocketAddr>,
     hosts: Vec<String>,
+    token: Option<Secret<String>>,
 }
 
 /// An admin listener that is bound but not served yet.
@@ -40,10 +46,22 @@ impl Admin {
             wanted: Wanted {
                 address: None,
                 hosts: Vec::new(),
+                token: None,
             },
             socket: None,
+            inherited: Vec::new(),
             stop: watch::Sender::new(false),
         }
+    }
+
+    /// Sockets of another process, to be used instead of a new one where the address is the same.
+    pub(crate) fn inherit(&mut self, sockets: Vec<TcpListener>) {
+        self.inherited = sockets;
+    }
+
+    /// Its socket, for another process.
+    pub(crate) fn socket(&self) -> Option<TcpListener> {
+        self.socket.as_ref()?.try_clone().ok()
     }
 
     /// Binds what `policy` wants, unless it is open already.
@@ -54,12 +72,14 @@ impl Admin {
         let wanted = Wanted {
             address: policy.admin(),
             hosts: policy.admin_hosts().to_vec(),
+            token: policy.admin_token().cloned(),
         };
         let socket = match (wanted.address, &self.socket) {
             (None, _) => None,
             (Some(address), Some(socket)) if self.wanted.address == Some(address) => {
                 Some(socket.try_clone()?)
             }
+            (Some(address), _) if self.inherits(address).is_some() => self.inherits(address),
             (Some(address), _) => {
                 Some(bind(address).with_context(|| format!("cannot listen on {address} (admin)"))?)
             }
@@ -67,11 +87,22 @@ impl Admin {
         Ok(Prepared { wanted, socket })
     }
 
+    fn inherits(&self, address: SocketAddr) -> Option<TcpListener> {
+        let mut sockets = self.inherited.iter();
+        let found = sockets.find(|socket| socket.local_addr().is_ok_and(|local| local == address));
+        found?.try_clone().ok()
+    }
+
     /// Serves what was prepared and ends what was served before.
     ///
     /// # Errors
     /// The socket cannot be handed to the runtime.
-    pub(crate) fn adopt(&mut self, prepared: Prepared, live: &Arc<impl Live>) -> io::Result<()> {
+    pub(crate) fn adopt(
+        &mut self,
+        prepared: Prepared,
+        live: &Arc<impl Live>,
+        edit: &Arc<Editor>,
+    ) -> io::Result<()> {
         let Prepared { wanted, socket } = prepared;
         if wanted == self.wanted {
             return Ok(());
@@ -87,11 +118,15 @@ impl Admin {
                 let _ = stopped.wait_for(|stop| *stop).await;
             };
             let hosts = Hosts::new(wanted.hosts.iter().cloned());
-            tokio::spawn(edge_admin::serve(listener, live.clone(), hosts, stopped));
+            let token = wanted.token.as_ref();
+            let write = token.map(|token| Write::new(token, edit.clone()));
+            let live = live.clone();
+            tokio::spawn(edge_admin::serve(listener, live, hosts, write, stopped));
         }
         *self = Self {
             wanted,
             socket,
+            inherited: Vec::new(),
             stop,
         };
         Ok(())

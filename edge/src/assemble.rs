@@ -9,16 +9,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use edge_audit::metrics::{RouteMetrics, RuleMetrics, UpstreamMetrics};
+use edge_audit::metrics::{HostFigures, RouteMetrics, RuleMetrics, UpstreamMetrics};
 use edge_audit::{Logs, Metrics, RuleLogs};
 use edge_config::{
-    BodyLimits, HeadBounds, HostHeader, Policy, Profile, Protocol, RetryOn, RouteQuery, Upstream,
+    BodyLimits, Checksum, Delta, HeadBounds, HostHeader, Policy, Profile, Protocol, RetryOn, Route,
+    RouteQuery, Shards, Upstream,
 };
 use edge_conn::gate::HeadLimits;
 use edge_core::{Diagnostic, Exchange, Head, Mode, Refusal};
 use edge_tls::Terminator;
 use waf_rules::Kept;
 
+use crate::hosts::Hosts;
 use crate::proxy::hold::HoldLimits;
 use crate::rules::{Loaded, RuleSets};
 use crate::stages::audit::Audit;
@@ -32,25 +34,31 @@ pub(crate) struct Assembled {
     /// What runs.
     pub(crate) gateway: Gateway,
     /// Certificates and TLS policies, to be adopted with it.
-    pub(crate) tls: edge_tls::Prepared,
+    pub(crate) tls: Option<edge_tls::Prepared>,
     /// Doubts about rules and certificates.
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
-/// The running configuration.
+/// The running configuration. A copy shares everything with it.
+#[derive(Clone)]
 pub(crate) struct Gateway {
     policy: Arc<Policy>,
-    /// By [`edge_config::Route::index`].
-    routes: Vec<Arc<RouteState>>,
-    upstreams: BTreeMap<Arc<str>, Arc<UpstreamState>>,
-    unrouted: RouteMetrics,
-    matches: RuleMetrics,
+    /// By [`edge_config::Route::id`].
+    routes: Shards<u64, Arc<RouteState>>,
+    upstreams: Shards<Arc<str>, Arc<UpstreamState>>,
+    profiles: BTreeMap<Arc<str>, Arc<ProfileState>>,
+    unrouted: Arc<RouteMetrics>,
+    unknown_host: Arc<HostFigures>,
+    matches: Arc<RuleMetrics>,
     rule_count: usize,
     /// How audit entries are rendered.
-    audit: Audit,
+    audit: Arc<Audit>,
     rule_logs: RuleLogs,
     rule_sets: Vec<Arc<Loaded>>,
     kept: Arc<Kept>,
+    /// What all files say, rule files included.
+    checksum: Checksum,
+    rules_checksum: Checksum,
 }
 
 /// A route with everything its requests need.
@@ -62,6 +70,7 @@ pub(crate) struct RouteState {
     /// Where they go.
     pub(crate) upstream: Arc<UpstreamState>,
     metrics: RouteMetrics,
+    hosts: Hosts,
 }
 
 /// A protection profile with its rules loaded.
@@ -124,14 +133,14 @@ pub(crate) fn assemble(
             .waf()
             .map(|waf| profile_state(route.profile(), waf, &mut rules));
         match state.transpose() {
-            Ok(state) => own.extend(state.map(|state| (route.index(), Arc::new(state)))),
+            Ok(state) => own.extend(state.map(|state| (route.id(), Arc::new(state)))),
             // What the profile did wrong was said there.
             Err(more) => mistakes.extend(more.into_iter().filter(|new| !said.contains(new))),
         }
     }
     watch.append(&mut rules.files);
-    let mut upstreams = BTreeMap::new();
-    for (name, upstream) in policy.upstreams() {
+    let mut upstreams = Shards::default();
+    for (name, upstream) in policy.upstreams().iter() {
         let before = before.and_then(|before| before.upstreams.get(name));
         match upstream_state(upstream, before, metrics, watch) {
             Ok(state) => {
@@ -145,38 +154,82 @@ pub(crate) fn assemble(
     let Some(mut tls) = tls.ok().filter(|_| mistakes.is_empty()) else {
         return Err(mistakes);
     };
-    let routes = policy
-        .routes()
-        .routes()
-        .filter_map(|route| {
-            let profile = own.get(&route.index());
-            let profile = profile.or_else(|| profiles.get(route.profile().name()))?;
-            Some(Arc::new(RouteState {
-                name: route.name().clone(),
-                profile: profile.clone(),
-                upstream: upstreams.get(route.upstream().name())?.clone(),
-                metrics: metrics.route(route.name()),
-            }))
-        })
-        .collect();
+    metrics.hosts.prune();
+    let routes = policy.routes().in_order();
+    let routes = routes.into_iter().filter_map(|route| {
+        let profile = own.get(&route.id());
+        let profile = profile.or_else(|| profiles.get(route.profile().name()))?;
+        let upstream = upstreams.get(route.upstream().name())?;
+        let state = route_state(&policy, route, profile, upstream, metrics);
+        Some((route.id(), Arc::new(state)))
+    });
+    let routes = routes.collect();
     let mut warnings = std::mem::take(&mut rules.warnings);
     warnings.append(&mut tls.warnings);
+    let rules_checksum = rules.checksum();
     let gateway = Gateway {
         routes,
         upstreams,
-        unrouted: metrics.route("none"),
-        matches: metrics.rules(rules.ids()),
+        profiles,
+        unrouted: Arc::new(metrics.route(&"none".into())),
+        unknown_host: metrics.hosts.other().clone(),
+        matches: Arc::new(metrics.rules(rules.ids())),
         rule_count: rules.ids().count(),
-        audit: Audit::new(policy.logs()),
+        audit: Arc::new(Audit::new(policy.logs())),
         rule_logs: rules.logs(),
         kept: rules.kept.clone(),
         rule_sets: rules.into_sets(),
+        checksum: policy.checksum().and(rules_checksum),
+        rules_checksum,
         policy,
     };
     Ok(Assembled {
         gateway,
-        tls,
+        tls: Some(tls),
         warnings,
+    })
+}
+
+/// Builds what runs from `policy`, which differs from what `before` runs in `delta` only: everything
+/// else is shared. `None` if it takes more than that.
+pub(crate) fn adapt(
+    policy: Arc<Policy>,
+    delta: &Delta,
+    metrics: &Metrics,
+    before: &Gateway,
+) -> Option<Assembled> {
+    // Firewalls of routes lay settings over rules that may have changed on disk meanwhile.
+    if delta.routes_new.iter().any(|route| route.waf().is_some()) {
+        return None;
+    }
+    let mut gateway = before.clone();
+    for name in &delta.upstreams_gone {
+        gateway.upstreams.remove(name);
+    }
+    for config in &delta.upstreams_new {
+        let old = before.upstreams.get(config.name());
+        // Told when everything is assembled.
+        let state = upstream_state(config, old, metrics, &mut Vec::new()).ok()?;
+        gateway.upstreams.insert(config.name().clone(), state);
+    }
+    for route in &delta.routes_gone {
+        gateway.routes.remove(&route.id());
+    }
+    if gateway.routes.len() < before.routes.len() {
+        metrics.hosts.prune();
+    }
+    for route in &delta.routes_new {
+        let profile = gateway.profiles.get(route.profile().name())?;
+        let upstream = gateway.upstreams.get(route.upstream().name())?;
+        let state = route_state(&policy, route, profile, upstream, metrics);
+        gateway.routes.insert(route.id(), Arc::new(state));
+    }
+    gateway.checksum = policy.checksum().and(gateway.rules_checksum);
+    gateway.policy = policy;
+    Some(Assembled {
+        gateway,
+        tls: None,
+        warnings: Vec::new(),
     })
 }
 
@@ -188,7 +241,7 @@ impl Gateway {
     pub(crate) fn route(&self, head: &Head) -> Result<Option<Arc<RouteState>>, Refusal> {
         let found = self.policy.routes().find(&RouteQuery::new(head));
         let found = found.map_err(|_| Refusal::new(400, "path could be read in two ways"))?;
-        Ok(found.and_then(|route| self.routes.get(route.index()).cloned()))
+        Ok(found.and_then(|route| self.routes.get(&route.id()).cloned()))
     }
 
     /// The host a request is for: without port, in lower case; empty if it names none.
@@ -241,9 +294,14 @@ impl Gateway {
         self.upstreams.values()
     }
 
+    /// What all files say, those of rules included, as a number.
+    pub(crate) const fn checksum(&self) -> Checksum {
+        self.checksum
+    }
+
     /// Groups that need something done from time to time: names looked up, servers checked.
     pub(crate) fn tended(&self) -> Vec<Arc<Group>> {
-        let groups = self.upstreams().map(|upstream| &upstream.group);
+        let groups = self.upstreams.values().map(|upstream| &upstream.group);
         groups
             .filter(|group| group.needs_keeper())
             .cloned()
@@ -258,7 +316,7 @@ impl Gateway {
     /// Brings gauges that follow the clock up to date, before they are read.
     pub(crate) fn refresh_gauges(&self) {
         let now = Instant::now();
-        for upstream in self.upstreams() {
+        for upstream in self.upstreams.values() {
             let census = upstream.group.census(now);
             let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
             let metrics = &upstream.metrics;
@@ -275,15 +333,18 @@ impl Gateway {
     }
 
     /// How audit entries are rendered.
-    pub(crate) const fn audit(&self) -> &Audit {
+    pub(crate) fn audit(&self) -> &Audit {
         &self.audit
     }
 
     /// Counts a finished exchange.
     pub(crate) fn observe(&self, exchange: &Exchange, route: Option<&RouteState>) {
-        route
-            .map_or(&self.unrouted, |route| &route.metrics)
-            .observe(exchange);
+        let (metrics, host) = match route {
+            Some(route) => (&route.metrics, route.hosts.of(exchange)),
+            None => (&*self.unrouted, &*self.unknown_host),
+        };
+        metrics.observe(exchange);
+        host.observe(exchange);
         if !exchange.findings.is_empty() {
             self.matches.observe(&exchange.findings);
         }
@@ -317,6 +378,22 @@ fn profile_state(
         },
         waf,
     })
+}
+
+fn route_state(
+    policy: &Policy,
+    route: &Route,
+    profile: &Arc<ProfileState>,
+    upstream: &Arc<UpstreamState>,
+    metrics: &Metrics,
+) -> RouteState {
+    RouteState {
+        name: route.name().clone(),
+        profile: profile.clone(),
+        upstream: upstream.clone(),
+        metrics: metrics.route(route.name()),
+        hosts: Hosts::new(route, metrics, policy.metrics_hosts()),
+    }
 }
 
 /// The group of `upstream`; the one of `before` if nothing about it changed, else a new one that

@@ -25,6 +25,10 @@ pub(crate) struct Workers {
     shared: Arc<Shared>,
     threads: Vec<Worker>,
     open: BTreeMap<SocketAddr, Open>,
+    /// Taken over from another process and not used yet.
+    inherited: Vec<TcpListener>,
+    /// Of listeners whose settings changed: their connections go on under the old ones.
+    retired: Vec<watch::Sender<bool>>,
     abort: watch::Sender<bool>,
     /// Ends when every worker has: each holds a sender that is never used.
     ended: mpsc::Receiver<Infallible>,
@@ -45,7 +49,10 @@ struct Open {
     listener: Listener,
     /// One socket a worker.
     sockets: Vec<TcpListener>,
+    /// Ends accepting and, when they carry no request, connections.
     stop: watch::Sender<bool>,
+    /// Ends accepting only.
+    retire: watch::Sender<bool>,
 }
 
 /// Serve this socket until told to stop.
@@ -53,6 +60,7 @@ struct Order {
     socket: TcpListener,
     listener: Arc<ListenerShared>,
     stop: watch::Receiver<bool>,
+    retire: watch::Receiver<bool>,
 }
 
 impl Workers {
@@ -70,21 +78,39 @@ impl Workers {
             shared: shared.clone(),
             threads,
             open: BTreeMap::new(),
+            inherited: Vec::new(),
+            retired: Vec::new(),
             abort,
             ended,
         })
+    }
+
+    /// Sockets of another process, to be used instead of new ones where the address is the same.
+    pub(crate) fn inherit(&mut self, sockets: Vec<TcpListener>) {
+        self.inherited = sockets;
     }
 
     /// Binds what is new in `listeners`; nothing that is served changes yet.
     ///
     /// # Errors
     /// The address that cannot be bound, and why.
-    pub(crate) fn bind(&self, listeners: &[Listener]) -> Result<Bound, (SocketAddr, io::Error)> {
+    pub(crate) fn bind(
+        &mut self,
+        listeners: &[Listener],
+    ) -> Result<Bound, (SocketAddr, io::Error)> {
         let mut sockets = BTreeMap::new();
         for listener in listeners {
             let address = listener.address();
             if !self.open.contains_key(&address) {
-                let bound = bind(address, self.threads.len()).map_err(|error| (address, error))?;
+                let ours = |socket: &mut TcpListener| {
+                    socket.local_addr().is_ok_and(|local| local == address)
+                };
+                let taken: Vec<TcpListener> = self.inherited.extract_if(.., ours).collect();
+                let bound = match taken.is_empty() {
+                    true => bind(address, self.threads.len()),
+                    false => complete(taken, address, self.threads.len()),
+                };
+                let bound = bound.map_err(|error| (address, error))?;
                 sockets.insert(address, bound);
             }
         }
@@ -108,21 +134,21 @@ impl Workers {
             let address = listener.address();
             let before = self.open.remove(&address);
             if let Some(open) = before.as_ref().filter(|open| open.listener == *listener) {
-                let (listener, sockets) = (open.listener.clone(), clone_all(&open.sockets)?);
-                let stop = open.stop.clone();
-                self.open.insert(
-                    address,
-                    Open {
-                        listener,
-                        sockets,
-                        stop,
-                    },
-                );
+                let open = Open {
+                    listener: open.listener.clone(),
+                    sockets: clone_all(&open.sockets)?,
+                    stop: open.stop.clone(),
+                    retire: open.retire.clone(),
+                };
+                self.open.insert(address, open);
                 continue;
             }
             let sockets = match before {
                 Some(open) => {
-                    open.stop.send_replace(true);
+                    open.retire.send_replace(true);
+                    // Forgets those whose connections have all ended.
+                    self.retired.retain(|stop| !stop.is_closed());
+                    self.retired.push(open.stop);
                     open.sockets
                 }
                 None => bound.sockets.remove(&address).unwrap_or_default(),
@@ -141,10 +167,20 @@ impl Workers {
             .collect()
     }
 
+    /// Every socket that is served, for another process.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub(crate) fn sockets(&self) -> io::Result<Vec<TcpListener>> {
+        let sockets = self.open.values().flat_map(|open| &open.sockets);
+        sockets.map(TcpListener::try_clone).collect()
+    }
+
     /// Stops accepting; requests in flight go on.
     pub(crate) fn drain(self) -> Draining {
-        for open in self.open.values() {
-            open.stop.send_replace(true);
+        let open = self.open.values().map(|open| &open.stop);
+        for stop in open.chain(&self.retired) {
+            stop.send_replace(true);
         }
         // Without a sender of orders a worker ends once nothing is left to serve.
         Draining {
@@ -155,6 +191,7 @@ impl Workers {
 
     fn open_listener(&self, listener: Listener, sockets: Vec<TcpListener>) -> io::Result<Open> {
         let (stop, stopped) = watch::channel(false);
+        let (retire, retired) = watch::channel(false);
         let observer: Arc<dyn Observer> = self.shared.clone();
         let tls: Option<Arc<dyn Terminate>> = match listener.handshake() {
             Some(_) => Some(self.shared.tls().clone()),
@@ -165,11 +202,13 @@ impl Workers {
         });
         let listening = ListenerShared::new(listener.clone(), tls, observer).with_direct(direct);
         let listening = Arc::new(listening);
-        for (worker, socket) in self.threads.iter().zip(&sockets) {
+        // All of them: connections wait at each, and there may be more than workers.
+        for (worker, socket) in self.threads.iter().cycle().zip(&sockets) {
             let order = Order {
                 socket: socket.try_clone()?,
                 listener: listening.clone(),
                 stop: stopped.clone(),
+                retire: retired.clone(),
             };
             worker
                 .orders
@@ -180,6 +219,7 @@ impl Workers {
             listener,
             sockets,
             stop,
+            retire,
         })
     }
 }
@@ -246,6 +286,7 @@ async fn serve(
         socket,
         listener,
         stop,
+        retire,
     }: Order,
     shared: Arc<Shared>,
 ) {
@@ -264,7 +305,7 @@ async fn serve(
     };
     let mut proxy = pingora::proxy::HttpProxy::new(Proxy { shared }, Arc::new(conf));
     proxy.handle_init_modules();
-    edge_conn::serve(socket, Arc::new(proxy), listener, stop).await;
+    edge_conn::serve(socket, Arc::new(proxy), listener, retire, stop).await;
 }
 
 /// One socket for each worker; the kernel spreads connections over them.
@@ -277,6 +318,24 @@ fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
     (0..workers.max(1))
         .map(|_| edge_conn::bind(address))
         .collect()
+}
+
+/// Makes sockets that were taken over enough for all workers.
+fn complete(
+    mut sockets: Vec<TcpListener>,
+    address: SocketAddr,
+    workers: usize,
+) -> io::Result<Vec<TcpListener>> {
+    for socket in &sockets {
+        socket.set_nonblocking(true)?;
+    }
+    while sockets.len() < workers.max(1) {
+        // A socket that does not share its port (of a service manager) is shared itself.
+        let more = edge_conn::bind(address);
+        let more = more.or_else(|error| sockets.first().map_or(Err(error), TcpListener::try_clone));
+        sockets.push(more?);
+    }
+    Ok(sockets)
 }
 
 fn clone_all(sockets: &[TcpListener]) -> io::Result<Vec<TcpListener>> {

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use edge_admin::{Live, Readiness, Status};
+use edge_admin::{Live, Page, Readiness, Sort, Status};
 use edge_audit::Metrics;
 use edge_audit::metrics::AcmeRow;
+use edge_audit::metrics::HostOrder;
 use edge_tls::acme::CertificateStatus;
+use serde_json::json;
 
 use crate::shared::Shared;
 
@@ -84,10 +86,13 @@ impl Live for State {
 
     fn status(&self) -> Status {
         let now = self.now.load();
+        let gateway = self.shared.gateway();
         Status {
             version: Cow::Borrowed(env!("CARGO_PKG_VERSION")),
             uptime_seconds: self.started.elapsed().as_secs(),
             config_generation: now.generation,
+            config_checksum: gateway.checksum().to_string(),
+            routes: gateway.route_count(),
             last_reload_error: now.last_error.clone(),
         }
     }
@@ -120,7 +125,24 @@ impl Live for State {
         self.metrics.acme.show(&rows);
         self.metrics.text()
     }
+
+    fn hosts(&self, page: &Page) -> serde_json::Value {
+        let order = match page.sort {
+            Sort::Host => HostOrder::Host,
+            Sort::Requests => HostOrder::Requests,
+            Sort::Errors => HostOrder::Errors,
+            Sort::Bytes => HostOrder::Bytes,
+            Sort::Time => HostOrder::Time,
+        };
+        let limit = page.limit.min(MAX_PAGE);
+        let hosts = &self.metrics.hosts;
+        let (total, hosts) = hosts.page(&page.q, order, page.offset, limit);
+        json!({"total": total, "offset": page.offset, "hosts": hosts})
+    }
 }
+
+/// Hosts in one answer.
+const MAX_PAGE: usize = 1000;
 
 fn row(status: CertificateStatus) -> AcmeRow {
     AcmeRow {

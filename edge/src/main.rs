@@ -7,6 +7,8 @@ mod admin;
 mod assemble;
 mod commands;
 mod direct;
+mod editor;
+mod hosts;
 mod listen;
 mod live;
 mod pipeline;
@@ -15,6 +17,8 @@ mod reload;
 mod rules;
 mod shared;
 mod stages;
+mod supervisor;
+mod upgrade;
 mod upstreams;
 
 use std::process::ExitCode;
@@ -39,6 +43,7 @@ enum Command {
     Check(commands::check::CheckArgs),
     Explain(commands::explain::ExplainArgs),
     Schema(commands::schema::SchemaArgs),
+    Status(commands::status::StatusArgs),
     Demo(commands::demo::DemoArgs),
 }
 
@@ -51,6 +56,7 @@ fn main() -> ExitCode {
         Command::Check(args) => commands::check::check(&args),
         Command::Explain(args) => Ok(commands::explain::explain(&args)),
         Command::Schema(args) => commands::schema::print(&args),
+        Command::Status(args) => commands::status::status(&args),
         Command::Demo(args) => commands::demo::run(&args),
     };
     done.unwrap_or_else(|error| {

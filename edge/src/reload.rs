@@ -9,21 +9,65 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use edge_config::Change;
 use edge_core::Diagnostic;
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
 /// Tells when a watched file changed.
 pub(crate) struct Watch {
     watcher: Option<RecommendedWatcher>,
     changes: mpsc::Receiver<()>,
+    /// What changed since it was last asked for.
+    news: Arc<Mutex<News>>,
+    /// The last change was not taken over.
+    unsettled: bool,
     /// As the configuration names them.
     files: BTreeSet<PathBuf>,
     watched: Arc<ArcSwap<Watched>>,
+}
+
+/// What changed.
+#[derive(Debug, Default)]
+struct News {
+    files: BTreeSet<PathBuf>,
+    /// Files that somebody writes and has not closed yet.
+    open: BTreeSet<PathBuf>,
+    /// More than `files`.
+    everything: bool,
+}
+
+impl News {
+    fn add(&mut self, kind: EventKind, path: PathBuf) {
+        self.everything |= self.files.len() >= MAX_NEWS;
+        if self.everything {
+            return;
+        }
+        match kind {
+            EventKind::Create(CreateKind::File) | EventKind::Modify(ModifyKind::Data(_)) => {
+                self.open.insert(path.clone());
+            }
+            _ => {
+                self.open.remove(&path);
+            }
+        }
+        self.files.insert(path);
+    }
+
+    /// Whether a file may be half written.
+    fn is_unfinished(&self) -> bool {
+        !self.open.is_empty()
+    }
+}
+
+/// Opening and reading is no change; closing ends one.
+fn is_change(kind: EventKind) -> bool {
+    kind == EventKind::Access(AccessKind::Close(AccessMode::Write)) || !kind.is_access()
 }
 
 /// What counts as a change.
@@ -43,13 +87,29 @@ impl Watch {
         let (tell, changes) = mpsc::channel(1);
         let watched = Arc::new(ArcSwap::from_pointee(Watched::default()));
         let known = watched.clone();
+        let news = Arc::new(Mutex::new(News::default()));
+        let noted = news.clone();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let Ok(event) = event else { return };
-            let known = known.load();
-            if !event.kind.is_access() && event.paths.iter().any(|path| known.contains(path)) {
-                // A full channel already holds the news.
-                let _ = tell.try_send(());
+            let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
+            match event {
+                // Events were lost: the kernel's queue is bounded.
+                Ok(event) if event.need_rescan() => noted.everything = true,
+                Ok(event) if !is_change(event.kind) => return,
+                Ok(event) => {
+                    let known = known.load();
+                    let mut paths = event.paths.into_iter();
+                    let Some(first) = paths.find(|path| known.contains(path)) else {
+                        return;
+                    };
+                    noted.add(event.kind, first);
+                    for path in paths.filter(|path| known.contains(path)) {
+                        noted.add(event.kind, path);
+                    }
+                }
+                Err(_) => noted.everything = true,
             }
+            // A full channel already holds the news.
+            let _ = tell.try_send(());
         });
         let watcher = watcher
             .inspect_err(|error| tracing::warn!(%error, "files are not watched; use SIGHUP"))
@@ -57,6 +117,8 @@ impl Watch {
         let mut watch = Self {
             watcher,
             changes,
+            news,
+            unsettled: false,
             files: BTreeSet::new(),
             watched,
         };
@@ -90,16 +152,38 @@ impl Watch {
         self.follow(all);
     }
 
+    fn news(&self) -> MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last change was taken over.
+    pub(crate) const fn settled(&mut self) {
+        self.unsettled = false;
+    }
+
+    /// The last change was refused: the next one concerns everything that was changed since.
+    pub(crate) const fn unsettled(&mut self) {
+        self.unsettled = true;
+    }
+
     /// Waits for a change, then for quiet, though not for ever: editors write in several steps.
-    pub(crate) async fn changed(&mut self) {
+    pub(crate) async fn changed(&mut self) -> Change {
         if self.changes.recv().await.is_none() {
             return std::future::pending().await;
         }
         for _ in 0..MAX_QUIET {
             tokio::time::sleep(QUIET).await;
-            if self.changes.try_recv().is_err() {
-                return;
+            if self.changes.try_recv().is_err() && !self.news().is_unfinished() {
+                break;
             }
+        }
+        let News {
+            files, everything, ..
+        } = std::mem::take(&mut *self.news());
+        if everything || self.unsettled {
+            Change::Everything
+        } else {
+            Change::Files(files)
         }
     }
 }
@@ -183,8 +267,11 @@ pub(crate) fn refused(mistakes: &[Diagnostic]) {
     }
 }
 
-const QUIET: Duration = Duration::from_millis(200);
-const MAX_QUIET: usize = 10;
+const QUIET: Duration = Duration::from_millis(5);
+/// A folder that is written all the time, or a file that is not closed, is looked at after this many.
+const MAX_QUIET: usize = 40;
+/// Of more files it is not noted which.
+const MAX_NEWS: usize = 1000;
 /// As the kernel has it.
 const MAX_LINKS: usize = 40;
 

@@ -2,12 +2,14 @@
 //! with settings of their own lay them over it, and a reload keeps what did not change on disk.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use edge_audit::RuleLogs;
-use edge_config::{Origin, Tuning, Waf};
+use edge_config::{Checksum, Origin, Tuning, Waf};
 use edge_core::{Diagnostic, Level, Position};
+use sha2::{Digest as _, Sha256};
 use waf_rules::spec::{RulesSpec, Source};
 use waf_rules::{Inputs, Kept, Loader, Problem, Profile, RuleSet};
 
@@ -36,6 +38,8 @@ pub(crate) struct Loaded {
     /// Which of several files was there, for each source that names several.
     found: Vec<PathBuf>,
     inputs: Inputs,
+    /// Name and SHA-256 of every file it was made from.
+    digests: Vec<(String, [u8; 32])>,
     warnings: Vec<Diagnostic>,
     rules: Arc<RuleSet>,
 }
@@ -126,6 +130,7 @@ impl RuleSets {
             dns: waf.rbl.is_some(),
             origins: waf.origins.clone(),
             found,
+            digests: loaded.inputs.files().map(digest).collect(),
             inputs: loaded.inputs,
             warnings: diagnostics(loaded.warnings, Level::Warning, &helps),
             rules: Arc::new(loaded.rules),
@@ -142,11 +147,45 @@ impl RuleSets {
         self.sets.iter().flat_map(|set| set.rules.rule_ids())
     }
 
+    /// What all rule files say, as a number.
+    pub(crate) fn checksum(&self) -> Checksum {
+        let mut digests: Vec<(String, [u8; 32])> = self
+            .sets
+            .iter()
+            .flat_map(|set| set.digests.iter().cloned())
+            .collect();
+        // Two profiles may load the same file.
+        digests.sort();
+        digests.dedup();
+        digests
+            .iter()
+            .fold(Checksum::default(), |sum, (name, digest)| {
+                sum.with_content("rules", name, digest)
+            })
+    }
+
     /// What is loaded, for the configuration after this one.
     pub(crate) fn into_sets(self) -> Vec<Arc<Loaded>> {
         self.sets
     }
 }
+
+/// The name of a file and the SHA-256 of what it holds, as far as it can be read.
+fn digest(path: &Path) -> (String, [u8; 32]) {
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; 1 << 16];
+    if let Ok(file) = std::fs::File::open(path) {
+        let mut file = file.take(MAX_DIGESTED);
+        while let Ok(count @ 1..) = file.read(&mut piece) {
+            hash.update(piece.get(..count).unwrap_or_default());
+        }
+    }
+    let name = path.file_name().unwrap_or_default();
+    (name.to_string_lossy().into_owned(), hash.finalize().into())
+}
+
+/// Databases are large; of more than this only the beginning counts.
+const MAX_DIGESTED: u64 = 256 << 20;
 
 fn unplaced(message: String) -> Diagnostic {
     Diagnostic {

@@ -34,6 +34,7 @@ pub struct Gateway {
     pub admin: String,
     process: Child,
     folder: TempDir,
+    environment: Vec<(String, String)>,
 }
 
 /// A gateway about to be started.
@@ -161,6 +162,22 @@ impl Gateway {
             .expect("Linux tells the resident size")
     }
 
+    /// Time the process spent on processors, in milliseconds.
+    #[must_use]
+    pub fn processor_millis(&self) -> u64 {
+        let path = format!("/proc/{}/stat", self.process.id());
+        let stat = fs::read_to_string(path).expect("the gateway runs");
+        let fields: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect();
+        // User and system time, in the kernel's ticks of 10 ms.
+        let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok());
+        (ticks(11).unwrap_or(0) + ticks(12).unwrap_or(0)) * 10
+    }
+
     /// Waits for the process to end by itself.
     #[must_use]
     pub fn wait(&mut self) -> ExitStatus {
@@ -223,32 +240,76 @@ impl Plan {
     fn spawn(self) -> Gateway {
         let (address, admin) = (free_address(), free_address());
         let folder = self.folder.path();
-        let config = folder.join("palisade.yaml");
-        fs::write(&config, &self.config).unwrap();
-        let log = File::create(folder.join("log")).unwrap();
-        let process = Command::new(binary())
-            .arg("run")
-            .arg("--config")
-            .arg(&config)
-            .current_dir(folder)
-            .env_clear()
-            .envs(env::vars().filter(|(name, _)| name == "PATH" || name == "RUST_LOG"))
-            .env("LISTEN", &address)
-            .env("ADMIN", &admin)
-            .env("UPSTREAM", &self.upstream)
-            .env("AUDIT_LOG", folder.join("decisions.jsonl"))
-            .envs(self.variables)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the gateway starts");
+        fs::write(folder.join("palisade.yaml"), &self.config).unwrap();
+        let records = folder.join("decisions.jsonl");
+        let mut environment = vec![
+            ("LISTEN".to_owned(), address.clone()),
+            ("ADMIN".to_owned(), admin.clone()),
+            ("UPSTREAM".to_owned(), self.upstream),
+            ("AUDIT_LOG".to_owned(), records.display().to_string()),
+        ];
+        environment.extend(self.variables);
         Gateway {
             address,
             admin,
-            process,
+            process: run(folder, &environment),
             folder: self.folder,
+            environment,
         }
+    }
+}
+
+/// Starts a gateway with the configuration in `folder`.
+fn run(folder: &Path, environment: &[(String, String)]) -> Child {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("log"))
+        .unwrap();
+    Command::new(binary())
+        .arg("run")
+        .arg("--config")
+        .arg(folder.join("palisade.yaml"))
+        .current_dir(folder)
+        .env_clear()
+        .envs(env::vars().filter(|(name, _)| name == "PATH" || name == "RUST_LOG"))
+        .envs(environment.iter().cloned())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("the gateway starts")
+}
+
+impl Gateway {
+    /// Starts another process with the same configuration and waits for this one to end in its favour.
+    pub fn upgrade(&mut self) -> ExitStatus {
+        let new = run(self.folder.path(), &self.environment);
+        let old = std::mem::replace(&mut self.process, new);
+        let mut old = Ending(old);
+        let deadline = Instant::now() + START;
+        loop {
+            if let Some(status) = old.0.try_wait().unwrap() {
+                return status;
+            }
+            assert!(self.runs(), "the new one ended:\n{}", tail(&self.log()));
+            assert!(
+                Instant::now() < deadline,
+                "no upgrade:\n{}",
+                tail(&self.log())
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// A process that ends with the value.
+struct Ending(Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -16,6 +16,7 @@ mod audit_logs;
 mod audit_peer;
 mod battery;
 mod bodies;
+mod change;
 mod commands;
 mod framing;
 mod http2;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
@@ -11,26 +12,34 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use serde_json::json;
 
-use crate::{Hosts, Live, Readiness, Status};
+use crate::fragments::{Write, fragment};
+use crate::{Hosts, Live, Page, Readiness, Status};
 
 /// What every handler may ask.
 #[derive(Clone)]
-struct Context {
+pub(crate) struct Context {
     live: Arc<dyn Live>,
     hosts: Arc<Hosts>,
+    pub(crate) write: Option<Write>,
 }
 
 /// The router of the admin listener.
-pub(crate) fn router(live: Arc<dyn Live>, hosts: Hosts) -> Router {
+pub(crate) fn router(live: Arc<dyn Live>, hosts: Hosts, write: Option<Write>) -> Router {
     let context = Context {
         live,
         hosts: Arc::new(hosts),
+        write,
     };
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/api/v1/status", get(status))
+        .route("/api/v1/hosts", get(host_figures))
+        .route(
+            "/api/v1/fragments/{name}",
+            get(fragment).put(fragment).delete(fragment),
+        )
         .route("/api/v1/acme", get(acme))
         .route("/api/v1/upstreams", get(upstreams))
         .route("/api/v1/upstreams/{group}", get(upstream))
@@ -90,6 +99,20 @@ async fn status(State(context): State<Context>) -> Json<Status> {
     Json(context.live.status())
 }
 
+/// Figures per host: `?q=TEXT&sort=requests|errors|bytes|time|host&offset=N&limit=N`.
+async fn host_figures(
+    State(context): State<Context>,
+    query: Result<Query<Page>, QueryRejection>,
+) -> Response {
+    match query {
+        Ok(Query(page)) => Json(context.live.hosts(&page)).into_response(),
+        Err(_) => error(
+            StatusCode::BAD_REQUEST,
+            "expected q, sort (host, requests, errors, bytes or time), offset and limit",
+        ),
+    }
+}
+
 async fn acme(State(context): State<Context>) -> Response {
     Json(json!({"certificates": context.live.acme()})).into_response()
 }
@@ -114,10 +137,10 @@ async fn not_found() -> Response {
 async fn method_not_allowed() -> Response {
     error(
         StatusCode::METHOD_NOT_ALLOWED,
-        "only GET and HEAD are answered here",
+        "this path does not answer this method",
     )
 }
 
-fn error(status: StatusCode, message: &str) -> Response {
+pub(crate) fn error(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({"error": message}))).into_response()
 }

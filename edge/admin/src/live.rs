@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The running gateway, as far as it is shown. Calls must not block.
 pub trait Live: Send + Sync + 'static {
@@ -16,6 +16,49 @@ pub trait Live: Send + Sync + 'static {
     fn metrics(&self) -> String;
     /// Upstream groups and the state of their servers, by name; only `group` if it is given.
     fn upstreams(&self, group: Option<&str>) -> serde_json::Value;
+    /// Figures of hosts.
+    fn hosts(&self, page: &Page) -> serde_json::Value;
+}
+
+/// Which hosts are asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Page {
+    /// Their names contain this.
+    pub q: String,
+    /// What they are sorted by.
+    pub sort: Sort,
+    /// So many are left out.
+    pub offset: usize,
+    /// At most so many are shown; never more than 1,000.
+    pub limit: usize,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self {
+            q: String::new(),
+            sort: Sort::Requests,
+            offset: 0,
+            limit: 100,
+        }
+    }
+}
+
+/// What hosts are sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sort {
+    /// By name.
+    Host,
+    /// Most requests first.
+    Requests,
+    /// Most failures first.
+    Errors,
+    /// Most bytes sent first.
+    Bytes,
+    /// The slowest first.
+    Time,
 }
 
 /// Whether traffic should be sent to this gateway.
@@ -36,6 +79,10 @@ pub struct Status {
     pub uptime_seconds: u64,
     /// Counts the configurations that took effect; 1 is the one of the start.
     pub config_generation: u64,
+    /// What the running configuration and its rules say, as a number: the same wherever the same files run.
+    pub config_checksum: String,
+    /// How many routes it has.
+    pub routes: usize,
     /// Why the last reload was refused; `None` if it took effect.
     pub last_reload_error: Option<String>,
 }

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::{Hosts, Live, api};
+use crate::{Hosts, Live, Write, api};
 
 /// Answers on `listener` until `shutdown` is ready, then gives open answers two seconds to end.
 ///
@@ -24,9 +24,10 @@ pub async fn serve(
     listener: TcpListener,
     live: Arc<dyn Live>,
     hosts: Hosts,
+    write: Option<Write>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let router = api::router(live, hosts);
+    let router = api::router(live, hosts, write);
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);

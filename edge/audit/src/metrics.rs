@@ -5,6 +5,7 @@
 //! label. Label values come from the configuration and from rule numbers only, never from a request,
 //! and their number is bounded: what exceeds a bound is counted under `other`.
 
+mod hosts;
 mod tls;
 
 use std::collections::HashSet;
@@ -19,6 +20,9 @@ use prometheus::{
 };
 
 use crate::outcome::Outcome;
+pub use hosts::{
+    HOST_BYTES, HOST_RESPONSES, HOST_SECONDS, HostFigures, HostOrder, HostSummary, Hosts,
+};
 
 mod acme;
 
@@ -69,6 +73,8 @@ pub const RELOAD_SUCCESS: &str = "palisade_config_reload_success_total";
 pub const RELOAD_FAILURE: &str = "palisade_config_reload_failure_total";
 /// Unix time of the last reload that took effect.
 pub const RELOAD_TIME: &str = "palisade_config_last_reload_success_timestamp_seconds";
+/// 1, labelled with the checksum of the running configuration.
+pub const CONFIG_INFO: &str = "palisade_config_info";
 /// Unix time a certificate was last issued by ACME.
 pub const ACME_LAST_SUCCESS: &str = "palisade_acme_last_success_timestamp_seconds";
 /// Unix time a certificate is ordered next.
@@ -86,20 +92,16 @@ pub const BUILD_INFO: &str = "palisade_build_info";
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: IntCounterVec,
-    responses: IntCounterVec,
-    request_seconds: HistogramVec,
-    layers: [Histogram; Layer::ALL.len()],
-    faults: [IntCounter; Layer::ALL.len()],
+    route_source: Arc<RouteSource>,
     rule_matches: IntCounterVec,
     upstream_attempts: IntCounterVec,
     retries_denied: IntCounterVec,
     upstream_ejected: IntGaugeVec,
+    config_info: IntGaugeVec,
     upstream_down: IntGaugeVec,
     upstream_up: IntGaugeVec,
     upstream_retries: IntCounterVec,
     upstream_refused: IntCounterVec,
-    routes: Known,
     rules: Known,
     upstreams: Known,
     /// Of the decision record and the access log.
@@ -110,6 +112,8 @@ pub struct Metrics {
     pub tls: TlsMetrics,
     /// Of the configuration.
     pub reloads: Reloads,
+    /// Of the hosts that routes name.
+    pub hosts: Hosts,
     /// Of certificates that are ordered by ACME.
     pub acme: AcmeMetrics,
 }
@@ -126,16 +130,25 @@ impl Metrics {
         let build = gauges(&r, BUILD_INFO, "The running version.", &["version"])?;
         build.with_label_values(&[version]).set(1);
         Ok(Arc::new(Self {
-            requests: counters(&r, REQUESTS, "Finished exchanges.", &["route", "verdict"])?,
-            responses: counters(
-                &r,
-                RESPONSES,
-                "Answers by class of status.",
-                &["route", "class"],
-            )?,
-            request_seconds: histograms(&r, REQUEST_SECONDS, "Time of an exchange.", &["route"])?,
-            layers: Layer::ALL.map(|layer| layer_seconds.with_label_values(&[layer.name()])),
-            faults: Layer::ALL.map(|layer| faults.with_label_values(&[layer.name()])),
+            route_source: Arc::new(RouteSource {
+                requests: counters(&r, REQUESTS, "Finished exchanges.", &["route", "verdict"])?,
+                responses: counters(
+                    &r,
+                    RESPONSES,
+                    "Answers by class of status.",
+                    &["route", "class"],
+                )?,
+                request_seconds: histograms(
+                    &r,
+                    REQUEST_SECONDS,
+                    "Time of an exchange.",
+                    &["route"],
+                )?,
+                layers: Layer::ALL.map(|layer| layer_seconds.with_label_values(&[layer.name()])),
+                faults: Layer::ALL.map(|layer| faults.with_label_values(&[layer.name()])),
+                known: Known::up_to(MAX_ROUTES),
+                other: OnceLock::new(),
+            }),
             rule_matches: counters(&r, RULE_MATCHES, "Matches of a rule.", &["rule_id"])?,
             upstream_attempts: counters(
                 &r,
@@ -155,6 +168,8 @@ impl Metrics {
                 "Servers of an upstream group that are ejected.",
                 &["upstream"],
             )?,
+            config_info: gauges(&r, CONFIG_INFO, "The running configuration.", &["checksum"])?,
+            hosts: Hosts::default(),
             upstream_down: gauges(
                 &r,
                 UPSTREAM_DOWN,
@@ -179,7 +194,6 @@ impl Metrics {
                 "Requests refused before a server was tried.",
                 &["upstream", "reason"],
             )?,
-            routes: Known::up_to(MAX_ROUTES),
             rules: Known::up_to(MAX_RULES),
             upstreams: Known::up_to(MAX_UPSTREAMS),
             records: RecordCounters::register(&r)?,
@@ -191,18 +205,20 @@ impl Metrics {
         }))
     }
 
-    /// Handles of one route, to be kept with it.
+    /// Handles of one route, to be kept with it. Its series appear with its first request.
     #[must_use]
-    pub fn route(&self, route: &str) -> RouteMetrics {
-        let route = self.routes.admit(route);
+    pub fn route(&self, route: &Arc<str>) -> RouteMetrics {
         RouteMetrics {
-            verdicts: Outcome::ALL
-                .map(|outcome| self.requests.with_label_values(&[route, outcome.name()])),
-            classes: CLASSES.map(|class| self.responses.with_label_values(&[route, class])),
-            seconds: self.request_seconds.with_label_values(&[route]),
-            layers: self.layers.clone(),
-            faults: self.faults.clone(),
+            source: Arc::clone(&self.route_source),
+            name: Arc::clone(route),
+            series: OnceLock::new(),
         }
+    }
+
+    /// Says which configuration runs.
+    pub fn runs(&self, checksum: &str) {
+        self.config_info.reset();
+        self.config_info.with_label_values(&[checksum]).set(1);
     }
 
     /// Handles of the rules of a loaded rule set, to be kept with it.
@@ -250,44 +266,82 @@ impl Metrics {
     /// Everything in Prometheus's text format.
     #[must_use]
     pub fn text(&self) -> String {
-        TextEncoder::new()
-            .encode_to_string(&self.registry.gather())
-            .unwrap_or_default()
+        let text = TextEncoder::new().encode_to_string(&self.registry.gather());
+        let mut text = text.unwrap_or_default();
+        self.hosts.text(&mut text);
+        text
     }
 }
 
 /// Metrics of one route.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct RouteMetrics {
+    source: Arc<RouteSource>,
+    name: Arc<str>,
+    series: OnceLock<Arc<RouteSeries>>,
+}
+
+/// What series of routes are made from.
+#[derive(Debug)]
+struct RouteSource {
+    requests: IntCounterVec,
+    responses: IntCounterVec,
+    request_seconds: HistogramVec,
+    layers: [Histogram; Layer::ALL.len()],
+    faults: [IntCounter; Layer::ALL.len()],
+    known: Known,
+    /// What all routes beyond the bound share.
+    other: OnceLock<Arc<RouteSeries>>,
+}
+
+#[derive(Debug)]
+struct RouteSeries {
     verdicts: [IntCounter; Outcome::ALL.len()],
     classes: [IntCounter; CLASSES.len()],
     seconds: Histogram,
-    layers: [Histogram; Layer::ALL.len()],
-    faults: [IntCounter; Layer::ALL.len()],
+}
+
+impl RouteSource {
+    fn series(&self, route: &str) -> Arc<RouteSeries> {
+        let make = |route: &str| {
+            Arc::new(RouteSeries {
+                verdicts: Outcome::ALL
+                    .map(|outcome| self.requests.with_label_values(&[route, outcome.name()])),
+                classes: CLASSES.map(|class| self.responses.with_label_values(&[route, class])),
+                seconds: self.request_seconds.with_label_values(&[route]),
+            })
+        };
+        match self.known.admit(route) {
+            OTHER => Arc::clone(self.other.get_or_init(|| make(OTHER))),
+            route => make(route),
+        }
+    }
 }
 
 impl RouteMetrics {
     /// Counts a finished exchange.
     pub fn observe(&self, exchange: &Exchange) {
-        if let Some(counter) = self.verdicts.get(Outcome::of(exchange) as usize) {
+        let source = &*self.source;
+        let series = self.series.get_or_init(|| source.series(&self.name));
+        if let Some(counter) = series.verdicts.get(Outcome::of(exchange) as usize) {
             counter.inc();
         }
         let class = exchange.response_status.map_or(0, |status| status / 100);
-        if let Some(counter) = self
+        if let Some(counter) = series
             .classes
             .get(usize::from(class))
-            .or(self.classes.first())
+            .or(series.classes.first())
         {
             counter.inc();
         }
-        self.seconds.observe(exchange.timings.total.as_secs_f64());
+        series.seconds.observe(exchange.timings.total.as_secs_f64());
         for (layer, spent) in exchange.timings.iter() {
-            if let Some(histogram) = self.layers.get(layer as usize) {
+            if let Some(histogram) = source.layers.get(layer as usize) {
                 histogram.observe(spent.as_secs_f64());
             }
         }
         for fault in &exchange.faults {
-            if let Some(counter) = self.faults.get(fault.layer as usize) {
+            if let Some(counter) = source.faults.get(fault.layer as usize) {
                 counter.inc();
             }
         }

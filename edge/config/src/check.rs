@@ -7,6 +7,9 @@
 //! than serde does, and what it lets pass wrongly serde still refuses. The schema is ours, the tree
 //! is the user's and was bounded when it was parsed.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use regex_automata::meta::Regex;
 use serde_json::{Map, Value as Json};
 
@@ -23,16 +26,37 @@ pub(crate) struct Mistake {
     pub(crate) remove: bool,
 }
 
-/// Checks `node` against `schema`, whose `$defs` its references name.
-pub(crate) fn check(node: &Node, schema: &Json) -> Vec<Mistake> {
-    let checker = Checker { root: schema };
-    let mut mistakes = Vec::new();
-    checker.node(node, schema, &Path::default(), &mut mistakes);
-    mistakes
+/// A schema, and its expressions as far as they were needed: thousands of files are checked with one.
+#[derive(Debug)]
+pub(crate) struct Schema {
+    root: Json,
+    patterns: RefCell<HashMap<String, Option<Regex>>>,
+}
+
+impl Schema {
+    /// The schema `root`, whose `$defs` its references name.
+    pub(crate) fn new(root: Json) -> Self {
+        Self {
+            root,
+            patterns: RefCell::default(),
+        }
+    }
+
+    /// Checks `node`.
+    pub(crate) fn check(&self, node: &Node) -> Vec<Mistake> {
+        let checker = Checker {
+            root: &self.root,
+            patterns: &self.patterns,
+        };
+        let mut mistakes = Vec::new();
+        checker.node(node, &self.root, &Path::default(), &mut mistakes);
+        mistakes
+    }
 }
 
 struct Checker<'a> {
     root: &'a Json,
+    patterns: &'a RefCell<HashMap<String, Option<Regex>>>,
 }
 
 impl<'a> Checker<'a> {
@@ -64,7 +88,7 @@ impl<'a> Checker<'a> {
             Value::Scalar(_) if node.is_null() && types.contains(&"object") => {
                 self.map(node, schema, path, out);
             }
-            Value::Scalar(scalar) => check_scalar(node, scalar, schema, path, out),
+            Value::Scalar(scalar) => self.scalar(node, scalar, schema, path, out),
             Value::List(items) => self.list(node, items, schema, path, out),
             Value::Map(_) => self.map(node, schema, path, out),
         }
@@ -182,6 +206,63 @@ impl<'a> Checker<'a> {
         }
     }
 
+    fn scalar(
+        &self,
+        node: &Node,
+        scalar: &Scalar,
+        schema: &Map<String, Json>,
+        path: &Path,
+        out: &mut Vec<Mistake>,
+    ) {
+        let number = match scalar.typed() {
+            #[expect(clippy::cast_precision_loss, reason = "bounds in the schema are small")]
+            Typed::Unsigned(number) => Some(number as f64),
+            #[expect(clippy::cast_precision_loss, reason = "bounds in the schema are small")]
+            Typed::Signed(number) => Some(number as f64),
+            Typed::Float(number) => Some(number),
+            Typed::Null | Typed::Bool(_) | Typed::Text(_) => None,
+        };
+        if let Some(number) = number {
+            for (keyword, words) in [("minimum", "at least"), ("maximum", "at most")] {
+                let Some(bound) = schema.get(keyword).and_then(Json::as_f64) else {
+                    continue;
+                };
+                if (keyword == "minimum" && number < bound)
+                    || (keyword == "maximum" && number > bound)
+                {
+                    out.push(mistake(node, path, format!("expected {words} {bound}")));
+                }
+            }
+        }
+        if !types(schema).contains(&"string") {
+            return;
+        }
+        if schema.get("minLength").and_then(Json::as_u64) == Some(1) && scalar.text.is_empty() {
+            out.push(mistake(node, path, "expected text, found nothing"));
+        }
+        if let Some(pattern) = schema.get("pattern").and_then(Json::as_str)
+            && !self.has_form(pattern, &scalar.text)
+        {
+            let expected = schema.get("description").and_then(Json::as_str);
+            let expected = expected.and_then(|text| text.lines().next());
+            let message = expected.map_or_else(
+                || "this value has not the expected form".to_owned(),
+                |expected| format!("expected {expected}"),
+            );
+            out.push(mistake(node, path, message));
+        }
+    }
+
+    /// Whether `text` has the form `pattern` asks for; what is no expression asks for nothing.
+    fn has_form(&self, pattern: &str, text: &str) -> bool {
+        let mut patterns = self.patterns.borrow_mut();
+        if !patterns.contains_key(pattern) {
+            patterns.insert(pattern.to_owned(), Regex::new(pattern).ok());
+        }
+        let known = patterns.get(pattern).and_then(Option::as_ref);
+        known.is_none_or(|regex| regex.is_match(text.as_bytes()))
+    }
+
     fn resolved(&self, schema: &'a Json) -> Option<&'a Map<String, Json>> {
         let object = schema.as_object()?;
         self.target(object).unwrap_or(schema).as_object()
@@ -258,52 +339,6 @@ fn check_word(node: &Node, words: &[&str], path: &Path, out: &mut Vec<Mistake>) 
         "words known here",
     );
     out.push(wrong);
-}
-
-fn check_scalar(
-    node: &Node,
-    scalar: &Scalar,
-    schema: &Map<String, Json>,
-    path: &Path,
-    out: &mut Vec<Mistake>,
-) {
-    let number = match scalar.typed() {
-        #[expect(clippy::cast_precision_loss, reason = "bounds in the schema are small")]
-        Typed::Unsigned(number) => Some(number as f64),
-        #[expect(clippy::cast_precision_loss, reason = "bounds in the schema are small")]
-        Typed::Signed(number) => Some(number as f64),
-        Typed::Float(number) => Some(number),
-        Typed::Null | Typed::Bool(_) | Typed::Text(_) => None,
-    };
-    if let Some(number) = number {
-        for (keyword, words) in [("minimum", "at least"), ("maximum", "at most")] {
-            let Some(bound) = schema.get(keyword).and_then(Json::as_f64) else {
-                continue;
-            };
-            if (keyword == "minimum" && number < bound) || (keyword == "maximum" && number > bound)
-            {
-                out.push(mistake(node, path, format!("expected {words} {bound}")));
-            }
-        }
-    }
-    if !types(schema).contains(&"string") {
-        return;
-    }
-    if schema.get("minLength").and_then(Json::as_u64) == Some(1) && scalar.text.is_empty() {
-        out.push(mistake(node, path, "expected text, found nothing"));
-    }
-    if let Some(pattern) = schema.get("pattern").and_then(Json::as_str)
-        && let Ok(regex) = Regex::new(pattern)
-        && !regex.is_match(scalar.text.as_bytes())
-    {
-        let expected = schema.get("description").and_then(Json::as_str);
-        let expected = expected.and_then(|text| text.lines().next());
-        let message = expected.map_or_else(
-            || "this value has not the expected form".to_owned(),
-            |expected| format!("expected {expected}"),
-        );
-        out.push(mistake(node, path, message));
-    }
 }
 
 fn wrong_type(node: &Node, types: &[&str], schema: &Map<String, Json>, path: &Path) -> Mistake {

@@ -11,9 +11,9 @@ use crate::source::{Place, Problem};
 use crate::tree::{Node, Scalar, Value};
 
 /// Larger files are refused.
-const MAX_FILE: u64 = 4 << 20;
+const MAX_FILE: u64 = 32 << 20;
 /// More files are refused.
-const MAX_FILES: usize = 1000;
+const MAX_FILES: usize = 100_000;
 /// What is included where the main file does not say.
 const DEFAULT_INCLUDE: &str = "conf.d/*.yaml";
 
@@ -43,16 +43,89 @@ pub(crate) fn read(path: &FilePath) -> Result<String, String> {
     })
 }
 
-/// The files the main file at `main` includes, each with the place that asked for it. What has to be
-/// watched for changes is added to `watch`.
-pub(crate) fn included(
-    main: &FilePath,
-    root: &Node,
-    errors: &mut Vec<Problem>,
-    watch: &mut Vec<PathBuf>,
-) -> Vec<(PathBuf, Place)> {
+/// A file of `conf.d` as it would be: with this text, or gone.
+#[derive(Debug, Clone)]
+pub struct Overlay {
+    /// Where it would stand.
+    pub path: PathBuf,
+    /// What it would say; `None`: there would be no such file.
+    pub text: Option<String>,
+}
+
+/// The text of the file at `path`, as it is or would be.
+pub(crate) fn read_over(path: &FilePath, overlay: Option<&Overlay>) -> Result<String, String> {
+    match overlay.filter(|overlay| overlay.path == path) {
+        Some(Overlay {
+            text: Some(text), ..
+        }) => Ok(text.clone()),
+        Some(_) => Err(format!("{} would be gone", path.display())),
+        None => read(path),
+    }
+}
+
+/// Puts the file that would be there among those that are, or takes it out.
+pub(crate) fn lay_over(
+    found: &mut Vec<Included>,
+    overlay: Option<&Overlay>,
+    patterns: &[(Pattern, Place, bool)],
+) {
+    let Some(Overlay { path, text }) = overlay else {
+        return;
+    };
+    if text.is_none() {
+        found.retain(|file| file.path != *path);
+        return;
+    }
+    if found.iter().any(|file| file.path == *path) {
+        return;
+    }
+    let name = path.file_name().and_then(|name| name.to_str());
+    let means = |pattern: &Pattern| {
+        path.parent() == Some(&*pattern.folder) && name.is_some_and(|name| pattern.means(name))
+    };
+    let mut meaning = patterns.iter().enumerate();
+    if let Some((number, (_, place, _))) = meaning.find(|(_, (pattern, ..))| means(pattern)) {
+        found.push(Included {
+            path: path.clone(),
+            place: *place,
+            pattern: number,
+            plain: true,
+        });
+        found.sort_by(|a, b| (a.pattern, &a.path).cmp(&(b.pattern, &b.path)));
+    }
+}
+
+/// A file the main file includes.
+pub(crate) struct Included {
+    pub(crate) path: PathBuf,
+    /// What asked for it.
+    pub(crate) place: Place,
+    /// The number of the pattern that found it.
+    pub(crate) pattern: usize,
+    /// It was found in its folder and is no link: only there can it change.
+    pub(crate) plain: bool,
+}
+
+/// A pattern of the main file.
+#[derive(Debug, Clone)]
+pub(crate) struct Pattern {
+    /// Where it looks.
+    pub(crate) folder: PathBuf,
+    /// The form of the file's name.
+    pub(crate) name: String,
+}
+
+impl Pattern {
+    /// Whether a file of its folder is meant.
+    pub(crate) fn means(&self, file: &str) -> bool {
+        self.name.contains('*') && !file.starts_with('.') && fits(&self.name, file)
+    }
+}
+
+/// What the main file at `main` includes: pattern, place, and whether the file asked for it.
+pub(crate) fn patterns(main: &FilePath, root: &Node) -> Vec<(Pattern, Place, bool)> {
     let base = directory(main);
-    let patterns: Vec<(String, Place, bool)> = match root.get("include") {
+    let texts: Vec<(String, Place, bool)> = match root.get("include") {
         Some((_, node)) => {
             let texts = node.items().iter().filter_map(|item| match &item.value {
                 Value::Scalar(scalar) => Some((scalar.text.clone(), item.place, true)),
@@ -62,20 +135,44 @@ pub(crate) fn included(
         }
         None => vec![(DEFAULT_INCLUDE.to_owned(), root.place, false)],
     };
+    let patterns = texts.into_iter().map(|(text, place, asked)| {
+        let path = base.join(text);
+        let name = path.file_name().and_then(|name| name.to_str());
+        let pattern = Pattern {
+            folder: directory(&path),
+            name: name.unwrap_or_default().to_owned(),
+        };
+        (pattern, place, asked)
+    });
+    patterns.collect()
+}
+
+/// The files the main file at `main` includes, each with the place that asked for it. What has to be
+/// watched for changes is added to `watch`.
+pub(crate) fn included(
+    main: &FilePath,
+    root: &Node,
+    errors: &mut Vec<Problem>,
+    watch: &mut Vec<PathBuf>,
+) -> Vec<Included> {
     let mut found = Vec::new();
-    for (pattern, place, asked) in patterns {
-        let pattern = base.join(pattern);
-        let name = pattern.file_name().and_then(|name| name.to_str());
-        let name = name.unwrap_or_default().to_owned();
-        if !name.contains('*') {
-            watch.push(pattern.clone());
-            found.push((pattern, place));
+    for (number, (pattern, place, asked)) in patterns(main, root).into_iter().enumerate() {
+        let file = |path, plain| Included {
+            path,
+            place,
+            pattern: number,
+            plain,
+        };
+        let folder = &pattern.folder;
+        if !pattern.name.contains('*') {
+            let path = folder.join(&pattern.name);
+            watch.push(path.clone());
+            found.push(file(path, false));
             continue;
         }
-        let folder = directory(&pattern);
         // Also one that does not exist: it may appear.
         watch.push(folder.clone());
-        let listed = match fs::read_dir(&folder) {
+        let listed = match fs::read_dir(folder) {
             Ok(listed) => listed,
             Err(error) => {
                 if asked {
@@ -85,23 +182,26 @@ pub(crate) fn included(
                 continue;
             }
         };
-        let fits = |path: &PathBuf| {
-            let file = path.file_name().and_then(|name| name.to_str());
-            file.is_some_and(|file| !file.starts_with('.') && fits(&name, file))
-        };
-        let mut files: Vec<PathBuf> = listed
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(fits)
+        let mut files: Vec<Included> = listed
+            .filter_map(Result::ok)
+            .filter(|entry| {
+                let name = entry.file_name();
+                name.to_str().is_some_and(|name| pattern.means(name))
+            })
             .take(MAX_FILES + 1)
+            .map(|entry| {
+                let plain = entry.file_type().is_ok_and(|kind| kind.is_file());
+                file(entry.path(), plain)
+            })
             .collect();
-        files.sort();
-        watch.extend(files.iter().cloned());
-        found.extend(files.into_iter().map(|file| (file, place)));
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        // Of the others it is enough to watch the folder.
+        let links = files.iter().filter(|file| !file.plain);
+        watch.extend(links.map(|file| file.path.clone()));
+        found.extend(files);
     }
     if found.len() > MAX_FILES {
-        let place = found
-            .last()
-            .map_or_else(Place::default, |(_, place)| *place);
+        let place = found.last().map_or_else(Place::default, |file| file.place);
         errors.push(Problem::new(place, format!("more than {MAX_FILES} files")));
         found.clear();
     }

@@ -15,20 +15,26 @@ mod load;
 mod merge;
 mod policy;
 mod routes;
+mod shards;
 mod source;
 mod spec;
+mod store;
 mod suggest;
 mod tree;
 
 pub use client::{ForwardedHeader, TrustedProxies, client_address};
 pub use env::{Env, ProcessEnv};
+pub use files::Overlay;
 pub use load::{Loaded, load, load_text, load_watching, quick};
 pub use policy::{
     AddressFamilies, Balance, BodyLimits, CheckKind, Ejection, HashBy, HeadBounds, Health,
     HostHeader, Limits, Origin, Place, Places, Policy, Profile, Protocol, Resolver, ResponseLimits,
     Retries, RetryOn, SameSite, Server, Sticky, Timeouts, Tls, Tuning, Upstream, Waf,
 };
-pub use routes::{AmbiguousPath, Route, RouteQuery, RouteTable};
+pub use routes::{AmbiguousPath, Route, RouteQuery, RouteTable, host_names};
+pub use shards::Shards;
+pub use store::{Change, Delta, Refreshed, Store};
+pub use tree::digest::Checksum;
 
 /// The JSON schema (draft 2020-12) of the main file.
 #[must_use]

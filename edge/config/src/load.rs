@@ -10,15 +10,15 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use edge_core::{Diagnostic, Level, Position};
-use serde_json::Value as Json;
 
-use crate::check::{self, Mistake};
+use crate::check::{Mistake, Schema};
 use crate::env::Env;
-use crate::files;
+use crate::files::{self, Overlay};
 use crate::merge;
 use crate::policy::{self, Complaints, Origin, Origins, Places, Policy};
 use crate::source::{Lines, Place, Problem, Source, Sources};
 use crate::spec::Spec;
+use crate::tree::digest::{self, Checksum, Digest};
 use crate::tree::{Node, Path, Scalar, Step, Value, de, expand, parse};
 
 /// Deserialization is tried again at most this often, each time with one node less.
@@ -51,7 +51,18 @@ pub fn load_watching(
     env: &dyn Env,
     watch: &mut Vec<PathBuf>,
 ) -> Result<Loaded, Vec<Diagnostic>> {
+    load_over(path, env, watch, None)
+}
+
+/// As [`load_watching`], with one file as it would be.
+pub(crate) fn load_over(
+    path: &FilePath,
+    env: &dyn Env,
+    watch: &mut Vec<PathBuf>,
+    overlay: Option<&Overlay>,
+) -> Result<Loaded, Vec<Diagnostic>> {
     let mut loader = Loader::new(env);
+    loader.overlay = overlay.cloned();
     let loaded = loader.load(path);
     watch.push(path.to_owned());
     watch.append(&mut loader.watch);
@@ -73,15 +84,7 @@ pub fn load_text(name: &str, text: &str, env: &dyn Env) -> Result<Loaded, Vec<Di
 /// # Errors
 /// An argument that is not what its key in a file takes.
 pub fn quick(upstream: &str, listen: &str, audit: &str) -> Result<Loaded, Vec<Diagnostic>> {
-    let text = |text: &str| {
-        node(Value::Scalar(Scalar {
-            text: text.to_owned(),
-            plain: false,
-            block: false,
-            expanded: false,
-            leads_with_variable: false,
-        }))
-    };
+    let text = |text: &str| node(Value::Scalar(Scalar::quoted(text.to_owned())));
     let list = |item| node(Value::List(vec![item]));
     let root = merge::map([
         ("listeners", list(merge::map([("address", text(listen))]))),
@@ -104,11 +107,38 @@ pub fn quick(upstream: &str, listen: &str, audit: &str) -> Result<Loaded, Vec<Di
     Ok(Loaded { policy, warnings })
 }
 
-struct Loader<'a> {
+/// One file, parsed.
+pub(crate) struct Tree {
+    pub(crate) root: Node,
+    /// Of its name and what it says, before the environment was put in.
+    pub(crate) digest: Digest,
+}
+
+/// The schemas files are checked against.
+#[derive(Debug)]
+pub(crate) struct Schemas {
+    pub(crate) main: Schema,
+    pub(crate) fragment: Schema,
+}
+
+impl Default for Schemas {
+    fn default() -> Self {
+        Self {
+            main: Schema::new(crate::schema()),
+            fragment: Schema::new(crate::fragment_schema()),
+        }
+    }
+}
+
+pub(crate) struct Loader<'a> {
     env: &'a dyn Env,
     sources: Sources,
-    errors: Vec<Problem>,
+    pub(crate) errors: Vec<Problem>,
     warnings: Vec<Problem>,
+    /// A file as it would be.
+    overlay: Option<Overlay>,
+    /// What the files say.
+    checksum: Checksum,
     /// Nodes that lost a part or were reported already; what goes wrong there is a consequence.
     touched: HashSet<(usize, usize, usize)>,
     /// Names that are defined somewhere, even if what they name was left out.
@@ -118,9 +148,11 @@ struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    fn new(env: &'a dyn Env) -> Self {
+    pub(crate) fn new(env: &'a dyn Env) -> Self {
         Self {
             env,
+            overlay: None,
+            checksum: Checksum::default(),
             sources: Sources::default(),
             errors: Vec::new(),
             warnings: Vec::new(),
@@ -145,13 +177,21 @@ impl<'a> Loader<'a> {
     }
 
     fn run(&mut self, path: &FilePath, text: String) -> Result<Loaded, Vec<Diagnostic>> {
-        let root = self.tree(path, text, &crate::schema());
-        let policy = root.and_then(|mut root| {
-            let includes = files::included(path, &root, &mut self.errors, &mut self.watch);
-            for (file, place) in includes {
-                match files::read(&file) {
-                    Ok(text) => self.include(&mut root, &file, text),
-                    Err(message) => self.errors.push(Problem::new(place, message)),
+        let schemas = Schemas::default();
+        let tree = self.tree(path, text, &schemas.main);
+        let policy = tree.and_then(|Tree { mut root, digest }| {
+            self.checksum = self.checksum.with(&digest);
+            let mut includes = files::included(path, &root, &mut self.errors, &mut self.watch);
+            let overlay = self.overlay.take();
+            files::lay_over(
+                &mut includes,
+                overlay.as_ref(),
+                &files::patterns(path, &root),
+            );
+            for file in includes {
+                match files::read_over(&file.path, overlay.as_ref()) {
+                    Ok(text) => self.include(&mut root, &file.path, text, &schemas.fragment),
+                    Err(message) => self.errors.push(Problem::new(file.place, message)),
                 }
             }
             self.policy(root)
@@ -160,27 +200,35 @@ impl<'a> Loader<'a> {
         Ok(Loaded { policy, warnings })
     }
 
-    fn include(&mut self, root: &mut Node, file: &FilePath, text: String) {
-        if let Some(part) = self.tree(file, text, &crate::fragment_schema()) {
+    fn include(&mut self, root: &mut Node, file: &FilePath, text: String, schema: &Schema) {
+        if let Some(Tree {
+            root: mut part,
+            digest,
+        }) = self.tree(file, text, schema)
+        {
+            self.checksum = self.checksum.with(&digest);
+            merge::name_routes(&mut part, file);
             merge::merge(root, part, &self.sources, &mut self.errors);
         }
     }
 
     /// One file: parsed, expanded, checked; parts that are wrong are left out.
-    fn tree(&mut self, path: &FilePath, text: String, schema: &Json) -> Option<Node> {
+    pub(crate) fn tree(&mut self, path: &FilePath, text: String, schema: &Schema) -> Option<Tree> {
         let file = self.sources.0.len();
         self.sources.0.push(Source {
             name: path.display().to_string().into(),
             text,
         });
         let mut root = parse::parse(&self.sources, file, &mut self.errors)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let digest = digest::named("file", &name, &digest::of(&root));
         let mut unknown = Vec::new();
         expand::expand(&mut root, self.env, &mut unknown);
         let places = unknown.iter().map(|problem| identity(problem.place));
         self.touched.extend(places);
         self.errors.append(&mut unknown);
         self.names.extend(merge::names(&root));
-        let mistakes = check::check(&root, schema);
+        let mistakes = schema.check(&root);
         for Mistake {
             problem,
             path,
@@ -198,14 +246,14 @@ impl<'a> Loader<'a> {
             }
         }
         files::anchor(&mut root, path);
-        Some(root)
+        Some(Tree { root, digest })
     }
 
     /// The whole tree to what runs.
     fn policy(&mut self, mut root: Node) -> Option<Policy> {
         let spec = self.spec(&mut root)?;
         let mut complaints = Complaints::default();
-        let policy = policy::build(spec, self.origins(&root), &mut complaints);
+        let policy = policy::build(spec, self.origins(&root), self.checksum, &mut complaints);
         for complaint in complaints.0 {
             let known = |missing| self.names.contains(&missing);
             let consequence = !self.errors.is_empty()
@@ -254,7 +302,7 @@ impl<'a> Loader<'a> {
     }
 
     /// Where things stand whose mistakes show only when rules are loaded.
-    fn origins(&self, root: &Node) -> Origins {
+    pub(crate) fn origins(&self, root: &Node) -> Origins {
         let profiles = root.get("profiles").map(|(_, node)| node.entries());
         let profiles = profiles.unwrap_or_default().iter();
         let lines = self.sources.lines();

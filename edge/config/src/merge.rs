@@ -4,9 +4,10 @@
 //! another file says, so a name that is defined twice is an error that names both places.
 
 use std::collections::HashSet;
+use std::path::Path as FilePath;
 
 use crate::source::{Place, Problem, Sources};
-use crate::tree::{Key, Node, Value};
+use crate::tree::{Key, Node, Scalar, Value};
 
 /// Adds `part` to `root`.
 pub(crate) fn merge(root: &mut Node, part: Node, sources: &Sources, errors: &mut Vec<Problem>) {
@@ -27,6 +28,35 @@ pub(crate) fn merge(root: &mut Node, part: Node, sources: &Sources, errors: &mut
                 }
             }
             Value::Scalar(_) => {}
+        }
+    }
+}
+
+/// Gives routes of the file at `path` that have no name one of their own: the file's, and their number
+/// in it. It stays the same whatever other files there are.
+pub(crate) fn name_routes(part: &mut Node, path: &FilePath) {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-');
+    let stem = stem.replace(|c| !fine(c), "_");
+    let Value::Map(sections) = &mut part.value else {
+        return;
+    };
+    let routes = sections.iter_mut().find(|(key, _)| key.name == "routes");
+    let Some(Value::List(routes)) = routes.map(|(_, node)| &mut node.value) else {
+        return;
+    };
+    for (number, route) in routes.iter_mut().enumerate() {
+        let place = route.place;
+        let named = route.get("name").is_some_and(|(_, name)| !name.is_null());
+        if let (false, Value::Map(entries)) = (named, &mut route.value) {
+            entries.retain(|(key, _)| key.name != "name");
+            let key = Key {
+                name: "name".to_owned(),
+                place,
+            };
+            let text = format!("{stem}/{}", number + 1);
+            let value = Value::Scalar(Scalar::quoted(text));
+            entries.push((key, Node { place, value }));
         }
     }
 }

@@ -113,11 +113,13 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 /// Serves connections from `listener` on the current runtime until `shutdown` turns true, then
-/// waits for those that still carry a request.
+/// waits for those that still carry a request. If `retired` turns true, it only accepts no more: the
+/// connections that are open go on as they are, until `shutdown`.
 pub async fn serve<A>(
     listener: TcpListener,
     app: Arc<A>,
     shared: Arc<ListenerShared>,
+    mut retired: ShutdownWatch,
     mut shutdown: ShutdownWatch,
 ) where
     A: HttpServerApp + Send + Sync + 'static,
@@ -129,6 +131,7 @@ pub async fn serve<A>(
         let accepted = tokio::select! {
             biased;
             () = stopped(&mut shutdown) => break,
+            () = stopped(&mut retired) => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {

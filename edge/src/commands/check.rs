@@ -22,6 +22,9 @@ pub(crate) struct CheckArgs {
     /// The configuration file.
     #[arg(long, short, value_name = "FILE", env = "PALISADE_CONFIG")]
     config: PathBuf,
+    /// Print only the checksum of what the files and rules say; a gateway that runs them shows the same.
+    #[arg(long)]
+    checksum: bool,
 }
 
 /// Runs the command.
@@ -50,6 +53,10 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
                     super::report(&anyhow::anyhow!(what));
                 }
                 return Ok(ExitCode::FAILURE);
+            }
+            if args.checksum {
+                writeln!(io::stdout(), "{}", gateway.checksum())?;
+                return Ok(ExitCode::SUCCESS);
             }
             writeln!(
                 io::stdout(),

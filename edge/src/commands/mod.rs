@@ -5,9 +5,10 @@ pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod status;
 
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::anyhow;
 use edge_config::Loaded;
@@ -61,12 +62,7 @@ pub(crate) fn report(error: &anyhow::Error) {
 
 /// Reads a configuration; on mistakes prints all of them and returns `None`.
 pub(crate) fn load(path: &Path) -> Option<Loaded> {
-    load_watching(path, &mut Vec::new())
-}
-
-/// As [`load`]; `watch` gets the files to watch for changes.
-pub(crate) fn load_watching(path: &Path, watch: &mut Vec<PathBuf>) -> Option<Loaded> {
-    match edge_config::load_watching(path, &edge_config::ProcessEnv, watch) {
+    match edge_config::load(path, &edge_config::ProcessEnv) {
         Ok(loaded) => {
             show(&loaded.warnings);
             Some(loaded)

@@ -5,27 +5,33 @@
 //! takes a running gateway down.
 
 use std::io::{self, Write};
+use std::net::TcpListener;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args};
+use edge_admin::{Action, Answer, Order};
 use edge_audit::{Metrics, Recorder};
-use edge_config::{Loaded, Policy};
+use edge_config::{Change, Delta, Overlay, Policy, Refreshed, Store};
 use edge_core::Diagnostic;
 use edge_tls::Terminator;
 use edge_tls::acme::{Challenges, Renewals};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
 use crate::admin::Admin;
 use crate::assemble::{self, Assembled, Gateway};
+use crate::editor::{self, Asked, Editor};
 use crate::listen::{Draining, Workers};
 use crate::live::State;
 use crate::reload::{self, Watch};
 use crate::shared::Shared;
+use crate::supervisor;
+use crate::upgrade::{self, Predecessor, Sockets};
 use crate::upstreams::keeper::Keeper;
 
 /// Run the gateway.
@@ -57,6 +63,10 @@ pub(crate) struct RunArgs {
         conflicts_with = "config"
     )]
     audit_log: String,
+    /// Take over from the gateway that answers at this Unix socket, if one does, and offer the listening
+    /// sockets there to the next one. Start a new binary with the same path and no connection is lost.
+    #[arg(long, value_name = "PATH", env = "PALISADE_UPGRADE_SOCKET")]
+    upgrade_socket: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -83,12 +93,15 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 
 impl RunArgs {
     /// Reads the configuration; `None` if it has mistakes, which have been printed.
-    fn load(&self, watch: &mut Vec<PathBuf>) -> anyhow::Result<Option<Loaded>> {
+    fn load(&self, watch: &mut Vec<PathBuf>) -> anyhow::Result<Option<First>> {
         match (&self.config, &self.upstream) {
-            (Some(path), _) => Ok(super::load_watching(path, watch)),
+            (Some(path), _) => Ok(stored(path, watch)),
             (None, Some(upstream)) => {
                 match edge_config::quick(upstream, &self.listen, &self.audit_log) {
-                    Ok(loaded) => Ok(Some(loaded)),
+                    Ok(loaded) => Ok(Some(First {
+                        policy: Arc::new(loaded.policy),
+                        store: None,
+                    })),
                     Err(mistakes) => {
                         super::show(&mistakes);
                         Ok(None)
@@ -100,10 +113,110 @@ impl RunArgs {
     }
 }
 
+impl RunArgs {
+    /// Gets the sockets of the gateway that runs, if one does.
+    fn take_over(
+        &self,
+        workers: &mut Workers,
+        admin: &mut Admin,
+    ) -> anyhow::Result<Option<Predecessor>> {
+        let Some(path) = &self.upgrade_socket else {
+            return Ok(None);
+        };
+        let taken = upgrade::take_over(path)
+            .with_context(|| format!("cannot take over from the gateway at {}", path.display()))?;
+        let Some((predecessor, sockets)) = taken else {
+            return Ok(None);
+        };
+        tracing::info!(
+            sockets = sockets.len(),
+            "taking over from a running gateway"
+        );
+        let cloned = sockets.iter().map(TcpListener::try_clone);
+        admin.inherit(cloned.collect::<io::Result<_>>()?);
+        workers.inherit(sockets);
+        Ok(Some(predecessor))
+    }
+
+    /// Offers our sockets to the gateway that comes after.
+    fn offer(&self, sockets: &Sockets) -> anyhow::Result<Option<mpsc::Receiver<()>>> {
+        let Some(path) = &self.upgrade_socket else {
+            return Ok(None);
+        };
+        let offered = upgrade::offer(path, sockets.clone());
+        let offered = offered.with_context(|| format!("cannot listen at {}", path.display()))?;
+        Ok(Some(offered))
+    }
+}
+
+/// Waits until a new gateway serves in our place.
+async fn handed_over(successor: &mut Option<mpsc::Receiver<()>>) {
+    if let Some(ready) = successor
+        && ready.recv().await.is_some()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
+/// Starts the binary that stands where ours was started from, with the same arguments.
+fn start_successor(args: &RunArgs) {
+    if args.upgrade_socket.is_none() {
+        tracing::warn!("no upgrade: start the gateway with --upgrade-socket");
+        return;
+    }
+    let arguments = std::env::args_os().collect::<Vec<_>>();
+    let Some((program, rest)) = arguments.split_first() else {
+        return;
+    };
+    match std::process::Command::new(program).args(rest).spawn() {
+        Ok(mut child) => {
+            tracing::info!(pid = child.id(), "upgrade: started the new gateway");
+            std::thread::spawn(move || {
+                // Only one that failed ends before we do.
+                if let Ok(status) = child.wait() {
+                    tracing::error!(%status, "upgrade: the new gateway ended; this one goes on");
+                }
+            });
+        }
+        Err(error) => tracing::error!(%error, "upgrade: the new gateway cannot be started"),
+    }
+}
+
+/// The configuration of the start.
+struct First {
+    policy: Arc<Policy>,
+    /// Loads it again; `None` without a file.
+    store: Option<Store>,
+}
+
+/// Loads the file at `path` in the way that can be repeated cheaply. Mistakes and warnings are printed.
+fn stored(path: &Path, watch: &mut Vec<PathBuf>) -> Option<First> {
+    let mut store = Store::new(path.to_owned());
+    match store.refresh(&Change::Everything, &edge_config::ProcessEnv, watch) {
+        Ok(refreshed) => {
+            if refreshed.doubtful {
+                super::load(path)?;
+            }
+            let policy = refreshed.policy.clone();
+            store.keep(refreshed);
+            Some(First {
+                policy,
+                store: Some(store),
+            })
+        }
+        Err(mistakes) => {
+            super::show(&mistakes);
+            None
+        }
+    }
+}
+
 /// A gateway that is loaded but does not listen yet.
 struct Started {
     args: RunArgs,
     policy: Arc<Policy>,
+    store: Option<Store>,
     files: Vec<PathBuf>,
     shared: Arc<Shared>,
     metrics: Arc<Metrics>,
@@ -112,10 +225,9 @@ struct Started {
 impl Started {
     fn new(
         args: RunArgs,
-        loaded: Loaded,
+        First { policy, store }: First,
         mut files: Vec<PathBuf>,
     ) -> anyhow::Result<Result<Self, Vec<Diagnostic>>> {
-        let policy = Arc::new(loaded.policy);
         let metrics = Metrics::new(super::VERSION)?;
         let challenges = Arc::new(Challenges::default());
         let tls = Arc::new(Terminator::new(challenges.clone())?);
@@ -125,7 +237,9 @@ impl Started {
             Err(mistakes) => return Ok(Err(mistakes)),
         };
         super::show(&assembled.warnings);
-        tls.adopt(assembled.tls);
+        if let Some(prepared) = assembled.tls {
+            tls.adopt(prepared);
+        }
         let gateway = assembled.gateway;
         let recorder = Recorder::start(&gateway.logs(), metrics.records.clone())
             .context("the logs cannot be written")?;
@@ -134,6 +248,7 @@ impl Started {
         Ok(Ok(Self {
             args,
             policy,
+            store,
             files,
             shared,
             metrics,
@@ -144,6 +259,7 @@ impl Started {
         let Self {
             args,
             policy,
+            store,
             files,
             shared,
             metrics,
@@ -152,6 +268,8 @@ impl Started {
             .workers()
             .or_else(|| std::thread::available_parallelism().ok());
         let mut workers = Workers::start(count.map_or(1, NonZeroUsize::get), &shared)?;
+        let mut admin = Admin::closed();
+        let predecessor = args.take_over(&mut workers, &mut admin)?;
         let bound = workers
             .bind(policy.listeners())
             .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
@@ -164,8 +282,9 @@ impl Started {
             shared.clone(),
             renewals.status(),
         ));
-        let mut admin = Admin::closed();
-        admin.adopt(admin.prepare(&policy)?, &live)?;
+        let (editor, mut orders) = Editor::new();
+        let editor = Arc::new(editor);
+        admin.adopt(admin.prepare(&policy)?, &live, &editor)?;
         let keeper = Keeper::start();
         let gateway = shared.gateway();
         let tended = gateway.tended();
@@ -174,15 +293,30 @@ impl Started {
         drop((gateway, tended));
         workers.serve(policy.listeners(), bound)?;
         metrics.reloads.succeeded(SystemTime::now());
+        let checksum = shared.gateway().checksum().to_string();
+        metrics.runs(&checksum);
+        tracing::info!(generation = 1, checksum, "configuration loaded");
         live.ready();
         for address in workers.addresses() {
             tracing::info!(%address, "listening");
+        }
+        let sockets = Sockets::default();
+        let mut successor = args.offer(&sockets)?;
+        let mut upgrade = signal(SignalKind::user_defined2())?;
+        supervisor::ready();
+        if let Some(predecessor) = predecessor {
+            match predecessor.ready() {
+                Ok(()) => tracing::info!("the gateway before drains now"),
+                Err(error) => tracing::warn!(%error, "the gateway before is gone already"),
+            }
         }
         let mut hangup = signal(SignalKind::hangup())?;
         let mut stop = Stop::new()?;
         let mut watch = Watch::new(files);
         let mut running = Running {
-            args,
+            store,
+            sockets,
+            editor,
             shared,
             workers,
             admin,
@@ -193,6 +327,7 @@ impl Started {
             generation: 1,
             policy,
         };
+        running.note_sockets();
         let mut daily = tokio::time::interval(DAY);
         daily.tick().await; // the first is now, and was said when the certificates were read
         loop {
@@ -200,9 +335,20 @@ impl Started {
                 _ = daily.tick() => warn_of_ends(running.shared.tls()),
                 _ = hangup.recv() => {
                     running.shared.recorder().reopen();
-                    running.reload(&mut watch).await;
+                    let _ = running.reload(Change::Everything, None, &mut watch).await;
                 }
-                () = watch.changed() => running.reload(&mut watch).await,
+                change = watch.changed() => {
+                    let _ = running.reload(change, None, &mut watch).await;
+                }
+                Some(Asked { order, answer }) = orders.recv() => {
+                    // Who asked may be gone; what was asked for is done.
+                    let _ = answer.send(running.edit(order, &mut watch).await);
+                }
+                _ = upgrade.recv() => start_successor(&args),
+                () = handed_over(&mut successor) => {
+                    tracing::info!("upgrade: the new gateway serves");
+                    break;
+                }
                 () = stop.asked() => break,
             }
         }
@@ -215,7 +361,11 @@ impl Started {
 }
 
 struct Running {
-    args: RunArgs,
+    store: Option<Store>,
+    /// What a new binary may take over.
+    sockets: Sockets,
+    /// For the admin listener.
+    editor: Arc<Editor>,
     shared: Arc<Shared>,
     workers: Workers,
     admin: Admin,
@@ -230,72 +380,187 @@ struct Running {
 }
 
 impl Running {
-    /// Loads again; on any mistake everything stays as it was.
-    async fn reload(&mut self, watch: &mut Watch) {
-        let Some(path) = self.args.config.clone() else {
+    /// Loads again what `change` concerns, as if `overlay` were there, which is written once it is known
+    /// to be right. On any mistake everything stays as it was.
+    async fn reload(
+        &mut self,
+        change: Change,
+        overlay: Option<Overlay>,
+        watch: &mut Watch,
+    ) -> Result<(), Answer> {
+        let Some(store) = self.store.take() else {
             tracing::info!("nothing to reload: started without a configuration file");
-            return;
+            return Err(Answer::NotFound);
         };
-        let generation = self.generation + 1;
+        supervisor::reloading();
+        let (done, store) = self.load(store, change, overlay, watch).await;
+        self.store = store;
+        if let Err(Answer::Failed(why)) = &done {
+            self.refused(why);
+        }
+        supervisor::ready();
+        done
+    }
+
+    async fn load(
+        &mut self,
+        store: Store,
+        change: Change,
+        overlay: Option<Overlay>,
+        watch: &mut Watch,
+    ) -> (Result<(), Answer>, Option<Store>) {
+        let started = Instant::now();
         let metrics = self.metrics.clone();
         let (before, tls) = (self.shared.gateway(), self.shared.tls().clone());
         let built = tokio::task::spawn_blocking(move || {
             let mut files = Vec::new();
-            (build(&path, &metrics, &before, &tls, &mut files), files)
+            let built = build(
+                &store,
+                &change,
+                overlay.as_ref(),
+                &metrics,
+                &before,
+                &tls,
+                &mut files,
+            );
+            let built = built.map(|built| built.written(overlay));
+            (built, files, store)
         })
         .await;
-        match built {
-            Ok((Ok((policy, assembled)), files)) => match self.adopt(policy, assembled).await {
-                Ok(()) => {
-                    watch.follow(files);
-                    tracing::info!(generation, "configuration reloaded");
-                }
-                Err(error) => {
-                    watch.follow_too(files);
-                    self.refused(&format!("{error:#}"));
-                }
-            },
-            Ok((Err(mistakes), files)) => {
+        let Ok((built, files, mut store)) = built else {
+            let why = "the configuration loader failed; only a restart helps";
+            return (Err(Answer::Failed(why.to_owned())), None);
+        };
+        let Built {
+            refreshed,
+            assembled,
+        } = match built {
+            Ok(Ok(built)) => built,
+            Ok(Err(error)) => {
+                let why = format!("the file cannot be written: {error}");
+                return (Err(Answer::Failed(why)), Some(store));
+            }
+            Err(mistakes) => {
+                // What was changed now is to be looked at again with what changes next.
+                watch.unsettled();
                 // Whoever mends a file that only the new configuration names wants to be noticed.
                 watch.follow_too(files);
                 reload::refused(&mistakes);
-                let first = mistakes
-                    .first()
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
-                self.refused(&first);
+                let first = mistakes.first().map(ToString::to_string);
+                self.refused(&first.unwrap_or_default());
+                let told = editor::told(&mistakes);
+                return (Err(Answer::Refused(told)), Some(store));
             }
-            Err(_) => self.refused("the configuration loader failed"),
+        };
+        let delta = refreshed.delta.as_ref();
+        if delta.is_some_and(Delta::is_empty) {
+            store.keep(refreshed);
+            return (Ok(()), Some(store));
+        }
+        let small = delta.is_some();
+        let policy = refreshed.policy.clone();
+        if let Err(error) = self.adopt(policy, assembled, small).await {
+            watch.unsettled();
+            watch.follow_too(files);
+            return (Err(Answer::Failed(format!("{error:#}"))), Some(store));
+        }
+        store.keep(refreshed);
+        watch.settled();
+        if !small {
+            watch.follow(files);
+        }
+        let checksum = self.shared.gateway().checksum().to_string();
+        let (generation, took) = (self.generation, started.elapsed());
+        tracing::info!(generation, checksum, small, ?took, "configuration reloaded");
+        (Ok(()), Some(store))
+    }
+
+    /// Carries out what was asked through the admin listener.
+    async fn edit(&mut self, order: Order, watch: &mut Watch) -> Answer {
+        let name = format!("{}.yaml", order.name);
+        let place = self.store.as_ref().and_then(|store| store.place(&name));
+        let Some((path, real)) = place else {
+            return Answer::NotFound;
+        };
+        let now = std::fs::read_to_string(&path).ok();
+        if !order.expected.fits(now.as_deref()) {
+            return Answer::Differs;
+        }
+        let text = match (order.action, &now) {
+            (Action::Read, Some(text)) => return Answer::Text(text.clone()),
+            (Action::Read | Action::Delete, None) => return Answer::NotFound,
+            (Action::Write(text), _) => Some(text),
+            (Action::Delete, Some(_)) => None,
+        };
+        tracing::info!(file = %path.display(), gone = text.is_none(), "change asked through the admin listener");
+        let change = Change::Files([real].into());
+        let overlay = Overlay { path, text };
+        match self.reload(change, Some(overlay), watch).await {
+            Ok(()) => Answer::Done {
+                created: now.is_none(),
+                checksum: self.shared.gateway().checksum().to_string(),
+            },
+            Err(answer) => answer,
         }
     }
 
-    async fn adopt(&mut self, policy: Arc<Policy>, assembled: Assembled) -> anyhow::Result<()> {
-        let bound = self
-            .workers
-            .bind(policy.listeners())
-            .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
-        let admin = self.admin.prepare(&policy)?;
-        let certificates = self
-            .renewals
-            .prepare(policy.tls().acme().map(|acme| &**acme))?;
-        let tended = assembled.gateway.tended();
+    /// Runs what was built; `small` if only sites differ.
+    async fn adopt(
+        &mut self,
+        policy: Arc<Policy>,
+        assembled: Assembled,
+        small: bool,
+    ) -> anyhow::Result<()> {
+        let Assembled { gateway, tls, .. } = assembled;
+        let tended = gateway.tended();
         let resolver = policy.resolver();
-        self.keeper.prepare(&tended, resolver).await;
-        self.shared
-            .recorder()
-            .configure(&assembled.gateway.logs())?;
-        self.shared.tls().adopt(assembled.tls);
-        self.shared.replace(assembled.gateway);
-        self.renewals.adopt(certificates)?;
-        self.keeper.tend(&tended, resolver);
-        self.workers.serve(policy.listeners(), bound)?;
-        self.admin.adopt(admin, &self.live)?;
+        if small {
+            self.keeper.prepare(&tended, resolver).await;
+            self.shared.replace(gateway);
+            self.keeper.tend(&tended, resolver);
+        } else {
+            let listeners = policy.listeners();
+            let bound = self.workers.bind(listeners).map_err(|(address, error)| {
+                anyhow::anyhow!("cannot listen on {address}: {error}")
+            })?;
+            let admin = self.admin.prepare(&policy)?;
+            let certificates = self
+                .renewals
+                .prepare(policy.tls().acme().map(|acme| &**acme))?;
+            self.keeper.prepare(&tended, resolver).await;
+            self.shared.recorder().configure(&gateway.logs())?;
+            if let Some(tls) = tls {
+                self.shared.tls().adopt(tls);
+            }
+            self.shared.replace(gateway);
+            self.renewals.adopt(certificates)?;
+            self.keeper.tend(&tended, resolver);
+            self.workers.serve(listeners, bound)?;
+            self.admin.adopt(admin, &self.live, &self.editor)?;
+            warn_of_restarts(&self.policy, &policy);
+            self.note_sockets();
+        }
         self.generation += 1;
-        warn_of_restarts(&self.policy, &policy);
         self.policy = policy;
         self.metrics.reloads.succeeded(SystemTime::now());
+        let checksum = self.shared.gateway().checksum().to_string();
+        self.metrics.runs(&checksum);
         self.live.reloaded(self.generation);
         Ok(())
+    }
+
+    /// Keeps what a new binary would take over up to date.
+    fn note_sockets(&self) {
+        let sockets = self.workers.sockets().map(|mut sockets| {
+            sockets.extend(self.admin.socket());
+            sockets
+        });
+        match sockets {
+            Ok(sockets) => {
+                *self.sockets.lock().unwrap_or_else(PoisonError::into_inner) = sockets;
+            }
+            Err(error) => tracing::warn!(%error, "the sockets cannot be offered to a new binary"),
+        }
     }
 
     fn refused(&self, why: &str) {
@@ -318,6 +583,7 @@ impl Running {
         let drain = policy.drain();
         tracing::info!(patience = ?drain, "draining");
         live.draining();
+        supervisor::stopping();
         let mut draining = workers.drain();
         tokio::select! {
             biased;
@@ -331,23 +597,63 @@ impl Running {
     }
 }
 
-/// Loads everything anew, beside what runs.
+/// A configuration that was built beside the one that runs.
+struct Built {
+    refreshed: Refreshed,
+    assembled: Assembled,
+}
+
+impl Built {
+    /// Puts the file on the disk that was laid over it.
+    fn written(self, overlay: Option<Overlay>) -> io::Result<Self> {
+        match overlay {
+            Some(Overlay {
+                path,
+                text: Some(text),
+            }) => editor::write(&path, &text)?,
+            Some(Overlay { path, text: None }) => std::fs::remove_file(&path)?,
+            None => {}
+        }
+        Ok(self)
+    }
+}
+
+/// Loads what `change` concerns, beside what runs.
 fn build(
-    path: &Path,
+    store: &Store,
+    change: &Change,
+    overlay: Option<&Overlay>,
     metrics: &Metrics,
     before: &Gateway,
     tls: &Terminator,
     watch: &mut Vec<PathBuf>,
-) -> Result<(Arc<Policy>, Assembled), Vec<Diagnostic>> {
-    let loaded = edge_config::load_watching(path, &edge_config::ProcessEnv, watch)?;
-    let policy = Arc::new(loaded.policy);
-    let assembled = assemble::assemble(policy.clone(), metrics, Some(before), tls, watch)?;
+) -> Result<Built, Vec<Diagnostic>> {
+    let env = &edge_config::ProcessEnv;
+    let mut refreshed = store.refresh_over(change, overlay, env, watch)?;
+    let policy = refreshed.policy.clone();
+    let delta = refreshed.delta.as_ref();
+    let adapted = delta.and_then(|delta| assemble::adapt(policy.clone(), delta, metrics, before));
+    if let Some(assembled) = adapted {
+        return Ok(Built {
+            refreshed,
+            assembled,
+        });
+    }
+    if refreshed.delta.take().is_some() {
+        // What has to be watched is told only if everything was looked at.
+        refreshed = store.refresh_over(&Change::Everything, overlay, env, watch)?;
+    }
+    let policy = refreshed.policy.clone();
+    let assembled = assemble::assemble(policy, metrics, Some(before), tls, watch)?;
     for warning in &assembled.warnings {
         tracing::warn!("{warning}");
     }
     let compiled = assembled.gateway.compiled_since(before);
     tracing::info!(compiled, "rule sets compiled for the reload");
-    Ok((policy, assembled))
+    Ok(Built {
+        refreshed,
+        assembled,
+    })
 }
 
 /// Drops the requests that are left; their records say so.

@@ -1,15 +1,18 @@
 //! The admin listener over real sockets.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Mutex;
 
+use edge_core::Secret;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::{Readiness, Status};
+use crate::tag;
+use crate::{Action, Answer, Edit, Expected, Order, Readiness, Status};
 
 struct Gateway(Mutex<Readiness>);
 
@@ -27,6 +30,8 @@ impl Live for Gateway {
             version: "1.2.3".into(),
             uptime_seconds: 5,
             config_generation: 2,
+            config_checksum: "abc".into(),
+            routes: 3,
             last_reload_error: Some("bad file".into()),
         }
     }
@@ -37,6 +42,30 @@ impl Live for Gateway {
 
     fn metrics(&self) -> String {
         "palisade_build_info 1\n".to_owned()
+    }
+
+    fn hosts(&self, page: &crate::Page) -> Value {
+        json!({"limit": page.limit})
+    }
+}
+
+const TOKEN: &str = "0123456789abcdef";
+
+/// Says what it was asked to do.
+struct Files;
+
+impl Edit for Files {
+    fn edit(&self, order: Order) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
+        let answer = match order.action {
+            Action::Read => Answer::Text(order.name),
+            Action::Write(text) if text == "wrong" => Answer::Refused(vec![json!({"line": 1})]),
+            Action::Write(_) => Answer::Done {
+                created: order.expected == Expected::Nothing,
+                checksum: "new".into(),
+            },
+            Action::Delete => Answer::NotFound,
+        };
+        Box::pin(std::future::ready(answer))
     }
 }
 
@@ -54,7 +83,8 @@ async fn start() -> Running {
     let (stop, stopped) = oneshot::channel::<()>();
     let live: Arc<dyn Live> = Arc::clone(&gateway) as _;
     let hosts = Hosts::new(["gateway.example".to_owned()]);
-    let task = tokio::spawn(serve(listener, live, hosts, async {
+    let write = Some(Write::new(&Secret::new(TOKEN.to_owned()), Arc::new(Files)));
+    let task = tokio::spawn(serve(listener, live, hosts, write, async {
         let _ = stopped.await;
     }));
     Running {
@@ -116,7 +146,7 @@ async fn status_and_metrics_are_shown() {
     assert_eq!(code, 200);
     assert_eq!(
         status,
-        json!({"version": "1.2.3", "uptime_seconds": 5, "config_generation": 2,
+        json!({"version": "1.2.3", "uptime_seconds": 5, "config_generation": 2, "config_checksum": "abc", "routes": 3,
             "last_reload_error": "bad file"})
     );
     let metrics = (200, "palisade_build_info 1\n".to_owned());
@@ -188,4 +218,58 @@ async fn shutdown_ends_the_task() {
         .unwrap()
         .unwrap();
     assert!(TcpStream::connect(running.address).await.is_err());
+}
+
+#[tokio::test]
+async fn files_are_changed_by_those_who_know_the_token_only() {
+    let running = start().await;
+    let ask = async |line: &str, fields: &str, body: &str| {
+        let length = body.len();
+        let request = format!(
+            "{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{fields}\r\n{body}"
+        );
+        let answer = running.send(request.as_bytes()).await;
+        (status(&answer), answer)
+    };
+    let token = format!("Authorization: Bearer {TOKEN}\r\n");
+    let path = "/api/v1/fragments/shop.example";
+    for fields in [
+        "",
+        "Authorization: Bearer 0123456789abcdeX\r\n",
+        "Authorization: Basic 0123456789abcdef\r\n",
+        "Authorization: Bearer\r\n",
+    ] {
+        for method in ["GET", "PUT", "DELETE"] {
+            let (code, _) = ask(&format!("{method} {path}"), fields, "x").await;
+            assert_eq!(code, 401, "{method} {fields}");
+        }
+    }
+    let (code, answer) = ask(&format!("GET {path}"), &token, "").await;
+    assert!(
+        code == 200 && answer.contains(&tag("shop.example")),
+        "{answer}"
+    );
+    let once = format!("{token}If-None-Match: *\r\n");
+    assert_eq!(ask(&format!("PUT {path}"), &once, "x").await.0, 201);
+    let (code, answer) = ask(&format!("PUT {path}"), &token, "wrong").await;
+    assert!(code == 422 && answer.contains("\"line\":1"), "{answer}");
+    assert_eq!(ask(&format!("DELETE {path}"), &token, "").await.0, 404);
+    for name in ["..%2Fpalisade", "%2e%2e", ".hidden", "A"] {
+        let line = format!("PUT /api/v1/fragments/{name}");
+        assert_eq!(ask(&line, &token, "x").await.0, 400, "{name}");
+    }
+    let large = "x".repeat((1 << 20) + 1);
+    assert_eq!(ask(&format!("PUT {path}"), &token, &large).await.0, 413);
+}
+
+#[tokio::test]
+async fn hosts_are_asked_for_by_page() {
+    let running = start().await;
+    assert_eq!(
+        running.get("/api/v1/hosts").await,
+        (200, "{\"limit\":100}".into())
+    );
+    let page = running.get("/api/v1/hosts?limit=5&sort=errors&q=a").await;
+    assert_eq!(page, (200, "{\"limit\":5}".into()));
+    assert_eq!(running.get("/api/v1/hosts?sort=nonsense").await.0, 400);
 }

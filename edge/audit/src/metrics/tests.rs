@@ -36,7 +36,7 @@ fn an_exchange_is_counted_by_route_verdict_class_and_layer() {
         layer: Layer::Body,
         what: "x".into(),
     });
-    metrics.route("shop").observe(&exchange);
+    metrics.route(&"shop".into()).observe(&exchange);
     let text = metrics.text();
     for line in [
         "palisade_requests_total{route=\"shop\",verdict=\"blocked\"} 1",
@@ -56,9 +56,9 @@ fn an_exchange_without_an_answer_has_a_class_of_its_own() {
     let metrics = metrics();
     let mut exchange = exchange();
     exchange.response_status = None;
-    metrics.route("a").observe(&exchange);
+    metrics.route(&"a".into()).observe(&exchange);
     exchange.response_status = Some(999);
-    metrics.route("a").observe(&exchange);
+    metrics.route(&"a".into()).observe(&exchange);
     let line = "palisade_responses_total{class=\"none\",route=\"a\"} 2";
     assert!(metrics.text().contains(line));
 }
@@ -84,8 +84,8 @@ fn a_rule_has_a_series_from_its_first_match_on_and_strangers_share_one() {
 #[test]
 fn a_reload_counts_on_where_the_old_configuration_stopped() {
     let metrics = metrics();
-    metrics.route("a").observe(&exchange());
-    metrics.route("a").observe(&exchange());
+    metrics.route(&"a".into()).observe(&exchange());
+    metrics.route(&"a".into()).observe(&exchange());
     let line = "palisade_requests_total{route=\"a\",verdict=\"allowed\"} 2";
     assert!(metrics.text().contains(line));
     metrics.reloads.failed();
@@ -101,7 +101,9 @@ fn a_reload_counts_on_where_the_old_configuration_stopped() {
 fn the_number_of_series_is_bounded() {
     let metrics = metrics();
     for number in 0..MAX_ROUTES + 5 {
-        metrics.route(&format!("r{number}")).observe(&exchange());
+        metrics
+            .route(&format!("r{number}").into())
+            .observe(&exchange());
     }
     let text = metrics.text();
     let line = "palisade_requests_total{route=\"other\",verdict=\"allowed\"} 5";
@@ -114,7 +116,9 @@ fn the_number_of_series_is_bounded() {
 #[test]
 fn a_label_with_quotes_cannot_forge_a_line() {
     let metrics = metrics();
-    metrics.route("a\"} 1\nforged 1").observe(&exchange());
+    metrics
+        .route(&"a\"} 1\nforged 1".into())
+        .observe(&exchange());
     assert!(
         !metrics
             .text()

@@ -238,14 +238,14 @@ fn conf_d_adds_and_a_name_twice_names_both_places() {
     let mut watch = Vec::new();
     let loaded = load_watching(&main, &no_env, &mut watch).unwrap();
     assert_eq!(loaded.policy.upstreams().len(), 2);
-    assert_eq!(loaded.policy.routes().routes().len(), 2);
-    assert_eq!(watch, [main.clone(), conf_d.clone(), conf_d.join("b.yaml")]);
+    assert_eq!(loaded.policy.routes().len(), 2);
+    assert_eq!(watch, [main.clone(), conf_d.clone()]);
 
     fs::write(conf_d.join("c.yaml"), part).unwrap();
     fs::write(conf_d.join("d.yaml"), "listeners: []\n").unwrap();
     let mut watch = Vec::new();
     let found = load_watching(&main, &no_env, &mut watch).unwrap_err();
-    assert!(watch.contains(&conf_d.join("d.yaml")), "to be mended");
+    assert!(watch.contains(&conf_d), "to be mended");
     let errors = found.iter().filter(|d| d.level == Level::Error);
     let shown: Vec<String> = errors.map(ToString::to_string).collect();
     assert_eq!(shown.len(), 3, "{shown:#?}");

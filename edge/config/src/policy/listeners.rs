@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 
 use edge_conn::spec::{Listener, ListenerSpec};
+use edge_core::Secret;
 use ipnet::IpNet;
 
 use super::Complaints;
@@ -80,6 +81,24 @@ pub(super) fn admin_hosts(spec: &Spec, complaints: &mut Complaints) -> Vec<Strin
     }
     spec.hosts.clone()
 }
+
+/// The token that allows to change the configuration.
+pub(super) fn admin_token(spec: &Spec, complaints: &mut Complaints) -> Option<Secret<String>> {
+    let AdminSpec::Address(spec) = &spec.admin else {
+        return None;
+    };
+    let token = &spec.write.as_ref()?.token.0;
+    if token.expose().len() < MIN_TOKEN || !token.expose().bytes().all(|b| b.is_ascii_graphic()) {
+        let path = Path::default().key("admin").key("write").key("token");
+        complaints
+            .error(path, "expected at least 16 visible ASCII characters")
+            .help("for example what `openssl rand -hex 32` prints, in a variable");
+    }
+    Some(token.clone())
+}
+
+/// Shorter tokens can be guessed.
+const MIN_TOKEN: usize = 16;
 
 pub(super) fn trusted_proxies(spec: &Spec, complaints: &mut Complaints) -> TrustedProxies {
     let path = Path::default().key("trusted_proxies");

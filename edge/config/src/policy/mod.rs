@@ -6,48 +6,56 @@
 
 mod listeners;
 mod places;
-mod profiles;
-mod routes;
+pub(crate) mod profiles;
+pub(crate) mod routes;
 mod tls;
-mod upstreams;
+pub(crate) mod upstreams;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
 
 use edge_audit::spec::Logs;
 use edge_conn::spec::Listener;
+use edge_core::Secret;
 
 use crate::client::TrustedProxies;
-use crate::routes::RouteTable;
+use crate::routes::{FileOrder, RouteTable};
+use crate::shards::Shards;
 use crate::spec::Spec;
 use crate::tree::Path;
+use crate::tree::digest::Checksum;
 
 pub use places::Places;
 pub(crate) use profiles::Origins;
 pub use profiles::{BodyLimits, HeadBounds, Origin, Profile, ResponseLimits, Tuning, Waf};
+use routes::Shadows;
 pub use upstreams::{
     AddressFamilies, Balance, CheckKind, Ejection, HashBy, Health, HostHeader, Limits, Place,
     Protocol, Resolver, Retries, RetryOn, SameSite, Server, Sticky, Timeouts, Tls, Upstream,
 };
 
 /// The checked configuration.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Policy {
     listeners: Vec<Listener>,
     tls: Arc<edge_tls::Settings>,
     admin: Option<SocketAddr>,
     admin_hosts: Vec<String>,
+    admin_token: Option<Secret<String>>,
     logs: Logs,
     trusted_proxies: TrustedProxies,
     workers: Option<NonZeroUsize>,
     drain: Duration,
+    metrics_hosts: usize,
     resolver: Resolver,
-    upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
+    upstreams: Shards<Arc<str>, Arc<Upstream>>,
     profiles: BTreeMap<Arc<str>, Arc<Profile>>,
     routes: Arc<RouteTable>,
+    checksum: Checksum,
 }
 
 impl Policy {
@@ -75,6 +83,12 @@ impl Policy {
         &self.admin_hosts
     }
 
+    /// What allows to change the configuration through the admin listener; `None`: nothing does.
+    #[must_use]
+    pub const fn admin_token(&self) -> Option<&Secret<String>> {
+        self.admin_token.as_ref()
+    }
+
     /// Decision record and access log.
     #[must_use]
     pub const fn logs(&self) -> &Logs {
@@ -99,6 +113,12 @@ impl Policy {
         self.drain
     }
 
+    /// How many hosts have figures of their own.
+    #[must_use]
+    pub const fn metrics_hosts(&self) -> usize {
+        self.metrics_hosts
+    }
+
     /// How names of servers become addresses.
     #[must_use]
     pub const fn resolver(&self) -> &Resolver {
@@ -107,7 +127,7 @@ impl Policy {
 
     /// All upstream groups, by name.
     #[must_use]
-    pub const fn upstreams(&self) -> &BTreeMap<Arc<str>, Arc<Upstream>> {
+    pub const fn upstreams(&self) -> &Shards<Arc<str>, Arc<Upstream>> {
         &self.upstreams
     }
 
@@ -121,6 +141,23 @@ impl Policy {
     #[must_use]
     pub const fn routes(&self) -> &Arc<RouteTable> {
         &self.routes
+    }
+
+    /// What all files say, as a number; values of the environment and rule files are not part of it.
+    #[must_use]
+    pub const fn checksum(&self) -> Checksum {
+        self.checksum
+    }
+
+    /// This configuration with these sites instead of its own.
+    pub(crate) fn with_sites(&self, sites: &Sites) -> Self {
+        Self {
+            upstreams: sites.upstreams.clone(),
+            profiles: sites.profiles.clone(),
+            routes: Arc::new(sites.routes.clone()),
+            checksum: sites.checksum,
+            ..self.clone()
+        }
     }
 }
 
@@ -164,7 +201,7 @@ impl Complaints {
         &mut self.0[last]
     }
 
-    fn has_errors(&self) -> bool {
+    pub(crate) fn has_errors(&self) -> bool {
         self.0.iter().any(|complaint| !complaint.warning)
     }
 }
@@ -176,15 +213,69 @@ impl Complaint {
     }
 }
 
+/// What may stand in any file: where requests go, and what they have to pass.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sites {
+    pub(crate) upstreams: Shards<Arc<str>, Arc<Upstream>>,
+    pub(crate) profiles: BTreeMap<Arc<str>, Arc<Profile>>,
+    pub(crate) routes: RouteTable,
+    pub(crate) checksum: Checksum,
+}
+
 /// Checks everything and resolves names; `None` if `complaints` holds an error.
 pub(crate) fn build(
-    spec: Spec,
+    mut spec: Spec,
     mut origins: Origins,
+    checksum: Checksum,
     complaints: &mut Complaints,
 ) -> Option<Policy> {
+    let upstreams = std::mem::take(&mut spec.upstreams);
+    let mut profiles = std::mem::take(&mut spec.profiles);
+    profiles.entry(profiles::DEFAULT.to_owned()).or_default();
+    let routes = std::mem::take(&mut spec.routes);
+    let frame = frame(spec, complaints);
+    let upstreams = upstreams::build(upstreams, complaints)
+        .into_iter()
+        .collect();
+    let profiles = profiles::build(profiles, &mut origins, complaints);
+    let mut sites = Sites {
+        upstreams,
+        profiles,
+        routes: RouteTable::default(),
+        checksum,
+    };
+    let mut names = HashMap::new();
+    let mut shadows = Shadows::default();
+    let file = FileOrder {
+        pattern: 0,
+        path: FilePath::new("").into(),
+    };
+    let built = routes::build(
+        &routes,
+        &sites,
+        &file,
+        &mut origins,
+        &mut shadows,
+        complaints,
+    );
+    routes::check_names(&routes, &mut names, complaints);
+    routes::warn_of_unused(&routes, &sites.upstreams, complaints);
+    if routes.is_empty() {
+        routes::complain_of_none(complaints);
+    }
+    sites.routes.replace(&[], &built);
+    if complaints.has_errors() {
+        return None;
+    }
+    Some(frame?.with_sites(&sites))
+}
+
+/// Everything but the sites.
+pub(crate) fn frame(spec: Spec, complaints: &mut Complaints) -> Option<Policy> {
     let root = Path::default();
     let admin = listeners::admin(&spec, complaints);
     let admin_hosts = listeners::admin_hosts(&spec, complaints);
+    let admin_token = listeners::admin_token(&spec, complaints);
     let trusted_proxies = listeners::trusted_proxies(&spec, complaints);
     let listeners = listeners::build(spec.listeners, complaints);
     let tls = tls::build(spec.tls, &listeners, complaints);
@@ -198,28 +289,21 @@ pub(crate) fn build(
         }
     };
     let resolver = upstreams::resolver(&spec.resolver, complaints);
-    let upstreams = upstreams::build(spec.upstreams, complaints);
-    let profiles = profiles::build(spec.profiles, &mut origins, complaints);
-    let named = routes::Named {
-        upstreams: &upstreams,
-        profiles: &profiles,
-    };
-    let routes = routes::build(&spec.routes, &named, &mut origins, complaints);
-    if complaints.has_errors() {
-        return None;
-    }
     Some(Policy {
         listeners,
         tls: Arc::new(tls?),
         admin,
         admin_hosts,
+        admin_token,
         logs: logs?,
         trusted_proxies,
         workers: listeners::workers(spec.workers),
         drain: spec.drain.0,
         resolver,
-        upstreams,
-        profiles,
-        routes: Arc::new(routes),
+        metrics_hosts: usize::try_from(spec.metrics.hosts).unwrap_or(usize::MAX),
+        upstreams: Shards::default(),
+        profiles: BTreeMap::new(),
+        routes: Arc::default(),
+        checksum: Checksum::default(),
     })
 }

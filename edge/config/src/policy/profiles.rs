@@ -160,12 +160,11 @@ impl Profile {
     }
 }
 
-pub(super) fn build(
-    mut specs: BTreeMap<String, ProfileSpec>,
+pub(crate) fn build(
+    specs: BTreeMap<String, ProfileSpec>,
     origins: &mut Origins,
     complaints: &mut Complaints,
 ) -> BTreeMap<Arc<str>, Arc<Profile>> {
-    specs.entry(DEFAULT.to_owned()).or_default();
     let all = Path::default().key("profiles");
     specs
         .into_iter()

@@ -5,87 +5,109 @@ use std::sync::Arc;
 
 use edge_core::head::is_token_byte;
 
-use super::{Complaints, Origins, Profile, Upstream, profiles};
-use crate::routes::{Conditions, HostPattern, Matcher, PathPattern, Route, RouteTable, whole};
+use super::{Complaints, Origins, Sites, Upstream, profiles};
+use crate::routes::{
+    Asks, Conditions, FileOrder, HostPattern, Matcher, Order, PathPattern, Route, whole,
+};
+use crate::shards::Shards;
 use crate::spec::{MatcherSpec, PathSpec, RouteSpec};
 use crate::suggest;
 use crate::tree::Path;
 
-/// What routes refer to.
-pub(super) struct Named<'a> {
-    pub(super) upstreams: &'a BTreeMap<Arc<str>, Arc<Upstream>>,
-    pub(super) profiles: &'a BTreeMap<Arc<str>, Arc<Profile>>,
-}
+/// What routes ask for that were seen, with the name of the first that asks for it.
+#[derive(Debug, Default)]
+pub(crate) struct Shadows(HashMap<String, Arc<str>>);
 
-pub(super) fn build(
+/// Every route that is right. Paths of complaints count within `specs`.
+pub(crate) fn build(
     specs: &[RouteSpec],
-    known: &Named<'_>,
+    known: &Sites,
+    file: &FileOrder,
     origins: &mut Origins,
+    shadows: &mut Shadows,
     complaints: &mut Complaints,
-) -> RouteTable {
+) -> Vec<Arc<Route>> {
     let all = Path::default().key("routes");
-    let mut table = RouteTable::default();
-    if specs.is_empty() {
-        complaints
-            .error(all, "no route: every request would be answered with 404")
-            .help("for example `routes: [{upstream: app}]`");
-        return table;
-    }
-    let mut names: HashMap<Arc<str>, usize> = HashMap::new();
-    let mut seen: HashMap<String, Arc<str>> = HashMap::new();
+    let mut routes = Vec::with_capacity(specs.len());
     for (index, spec) in specs.iter().enumerate() {
         let path = all.index(index);
-        let name: Arc<str> = match &spec.name {
-            Some(name) => name.as_str().into(),
-            None => format!("route-{}", index + 1).into(),
+        let name = name(spec, index);
+        let asks = Asks {
+            hosts: hosts(spec, &path, complaints),
+            paths: paths(spec, &path, complaints),
+            conditions: conditions(spec, &path, complaints),
+            order: Order {
+                file: file.clone(),
+                number: index,
+            },
         };
-        if names.insert(Arc::clone(&name), index).is_some() {
-            complaints.error(path.key("name"), "another route has this name");
+        warn_of_shadow(spec, &name, &mut shadows.0, &path, complaints);
+        let upstream = known.upstreams.get(spec.upstream.as_str()).cloned();
+        if upstream.is_none() {
+            let names: Vec<&str> = known.upstreams.keys().map(AsRef::as_ref).collect();
+            missing("upstream", &spec.upstream, &names, &path, complaints);
         }
-        let hosts = hosts(spec, &path, complaints);
-        let paths = paths(spec, &path, complaints);
-        let conditions = conditions(spec, &path, complaints);
-        warn_of_shadow(spec, &name, &mut seen, &path, complaints);
-        let upstream = named(
-            "upstream",
-            &spec.upstream,
-            known.upstreams,
-            &path,
-            complaints,
-        );
-        let profile = named("profile", &spec.profile, known.profiles, &path, complaints);
+        let profile = known.profiles.get(spec.profile.as_str()).cloned();
+        if profile.is_none() {
+            let names: Vec<&str> = known.profiles.keys().map(AsRef::as_ref).collect();
+            missing("profile", &spec.profile, &names, &path, complaints);
+        }
         if let (Some(upstream), Some(profile)) = (upstream, profile) {
             let places = origins.routes.remove(&index).unwrap_or_default();
             let path = path.key("waf");
             let waf = profiles::changed(&profile, &spec.waf, places, &path, complaints);
-            let route = Route::new(name, upstream, profile, waf, conditions);
-            table.add(route, &hosts, &paths);
+            routes.push(Arc::new(Route::new(name, upstream, profile, waf, asks)));
         }
     }
-    warn_of_unused(specs, known.upstreams, complaints);
-    table
+    routes
 }
 
-fn named<T>(
+/// Its name; files in `conf.d` gave theirs one when they were read.
+pub(crate) fn name(spec: &RouteSpec, index: usize) -> Arc<str> {
+    match &spec.name {
+        Some(name) => name.as_str().into(),
+        None => format!("route-{}", index + 1).into(),
+    }
+}
+
+pub(crate) fn check_names(
+    specs: &[RouteSpec],
+    names: &mut HashMap<Arc<str>, usize>,
+    complaints: &mut Complaints,
+) {
+    let all = Path::default().key("routes");
+    for (index, spec) in specs.iter().enumerate() {
+        if names.insert(name(spec, index), index).is_some() {
+            let path = all.index(index).key("name");
+            complaints.error(path, "another route has this name");
+        }
+    }
+}
+
+pub(crate) fn complain_of_none(complaints: &mut Complaints) {
+    complaints
+        .error(
+            Path::default().key("routes"),
+            "no route: every request would be answered with 404",
+        )
+        .help("for example `routes: [{upstream: app}]`");
+}
+
+fn missing(
     kind: &'static str,
     name: &str,
-    known: &BTreeMap<Arc<str>, Arc<T>>,
+    names: &[&str],
     path: &Path,
     complaints: &mut Complaints,
-) -> Option<Arc<T>> {
-    if let Some(found) = known.get(name) {
-        return Some(Arc::clone(found));
-    }
-    let names: Vec<&str> = known.keys().map(AsRef::as_ref).collect();
+) {
     let complaint = complaints.error(path.key(kind), format!("there is no {kind} of this name"));
-    complaint.help = suggest::help(name, &names, "names known here");
+    complaint.help = suggest::help(name, names, "names known here");
     let section = if kind == "upstream" {
         "upstreams"
     } else {
         "profiles"
     };
     complaint.missing = Some((section, name.to_owned()));
-    None
 }
 
 fn hosts(spec: &RouteSpec, path: &Path, complaints: &mut Complaints) -> Vec<HostPattern> {
@@ -229,9 +251,9 @@ fn warn_of_shadow(
     }
 }
 
-fn warn_of_unused(
+pub(crate) fn warn_of_unused(
     specs: &[RouteSpec],
-    upstreams: &BTreeMap<Arc<str>, Arc<Upstream>>,
+    upstreams: &Shards<Arc<str>, Arc<Upstream>>,
     complaints: &mut Complaints,
 ) {
     let used: HashSet<&str> = specs.iter().map(|spec| spec.upstream.as_str()).collect();

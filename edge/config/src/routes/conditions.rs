@@ -17,7 +17,7 @@ const MAX_REGEX: usize = 1 << 20;
 const MAX_PATTERN: usize = 4096;
 
 /// Conditions of one route; all must hold.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Conditions {
     pub(crate) methods: Vec<String>,
     pub(crate) headers: Vec<(String, Matcher)>,
@@ -25,7 +25,7 @@ pub(crate) struct Conditions {
 }
 
 /// A condition on one value.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Matcher {
     Exact(String),
     Regex(Regex),

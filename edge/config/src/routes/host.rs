@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use edge_core::Head;
+
 /// Longest name in DNS, with room for an IPv6 literal's brackets.
 const MAX_HOST: usize = 255;
 
@@ -41,6 +43,16 @@ impl HostPattern {
             };
         }
         check_name(text).map(|()| Self::Exact(text.to_owned()))
+    }
+}
+
+impl std::fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Exact(name) => f.write_str(name),
+            Self::Below(name) => write!(f, "*.{name}"),
+        }
     }
 }
 
@@ -91,6 +103,17 @@ pub(crate) fn of_target(target: &[u8]) -> Option<&[u8]> {
     let scheme = target.windows(3).position(|window| window == b"://")?;
     let rest = target.get(scheme + 3..)?;
     rest.split(|b| matches!(b, b'/' | b'?' | b'#')).next()
+}
+
+/// What routes may call the host of a request, the most specific name first: the host itself, then
+/// each wildcard above it (`*.example.com`).
+pub fn host_names(head: &Head) -> impl Iterator<Item = Cow<'_, [u8]>> {
+    let host = of_target(head.target()).or_else(|| head.field("host"));
+    let host = normalised(host.unwrap_or_default());
+    let wildcards: Vec<Vec<u8>> = parents(&host)
+        .map(|parent| [b"*.", parent].concat())
+        .collect();
+    std::iter::once(host).chain(wildcards.into_iter().map(Cow::Owned))
 }
 
 /// What stands after each dot: the names a wildcard may stand above, longest first.

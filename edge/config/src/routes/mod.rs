@@ -13,11 +13,12 @@
 mod conditions;
 mod host;
 mod path;
+mod table;
 mod trie;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use edge_core::Head;
 
@@ -25,29 +26,48 @@ use crate::policy::{Profile, Upstream, Waf};
 
 pub(crate) use conditions::{Conditions, Matcher, whole};
 pub(crate) use host::HostPattern;
+pub use host::host_names;
 use path::Readings;
+pub use table::RouteTable;
 pub(crate) use trie::PathPattern;
-use trie::Paths;
 
 /// One route: where a request goes and what it has to pass.
 #[derive(Debug)]
 pub struct Route {
+    /// Unique in the process.
+    id: u64,
     name: Arc<str>,
     upstream: Arc<Upstream>,
     profile: Arc<Profile>,
     /// If it is not the profile's.
-    waf: Option<Waf>,
+    waf: Option<Box<Waf>>,
     conditions: Conditions,
-    order: usize,
+    hosts: Box<[HostPattern]>,
+    paths: Box<[PathPattern]>,
+    order: Order,
 }
 
-/// All routes, ready for lookup.
-#[derive(Debug, Default)]
-pub struct RouteTable {
-    routes: Vec<Arc<Route>>,
-    exact: HashMap<Box<[u8]>, Paths>,
-    below: HashMap<Box<[u8]>, Paths>,
-    any: Paths,
+/// Where a route stands among all: by the file, then by its number in it. The main file is first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Order {
+    pub(crate) file: FileOrder,
+    pub(crate) number: usize,
+}
+
+/// Which of the files: by the pattern that found it, then by its path.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct FileOrder {
+    pub(crate) pattern: usize,
+    pub(crate) path: Arc<std::path::Path>,
+}
+
+/// What a route asks for, and in which order it stands.
+#[derive(Debug)]
+pub(crate) struct Asks {
+    pub(crate) conditions: Conditions,
+    pub(crate) hosts: Vec<HostPattern>,
+    pub(crate) paths: Vec<PathPattern>,
+    pub(crate) order: Order,
 }
 
 /// What of a request decides about its route.
@@ -86,27 +106,72 @@ impl<'a> RouteQuery<'a> {
 }
 
 impl Route {
+    /// A route; no host or no path means every one.
     pub(crate) fn new(
         name: Arc<str>,
         upstream: Arc<Upstream>,
         profile: Arc<Profile>,
         waf: Option<Waf>,
-        conditions: Conditions,
+        asks: Asks,
     ) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let Asks {
+            conditions,
+            mut hosts,
+            mut paths,
+            order,
+        } = asks;
+        if hosts.is_empty() {
+            hosts.push(HostPattern::Any);
+        }
+        if paths.is_empty() {
+            paths.push(PathPattern::Prefix("/".into()));
+        }
         Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             name,
             upstream,
             profile,
-            waf,
+            waf: waf.map(Box::new),
             conditions,
-            order: 0,
+            hosts: hosts.into(),
+            paths: paths.into(),
+            order,
         }
     }
 
-    /// Its place among all routes, from 0.
+    /// The same route with what its names mean now; `None` if its own firewall would change with that.
+    pub(crate) fn pointed_at(
+        &self,
+        upstream: &Arc<Upstream>,
+        profile: &Arc<Profile>,
+    ) -> Option<Self> {
+        if self.waf.is_some() && !Arc::ptr_eq(&self.profile, profile) {
+            return None;
+        }
+        Some(Self::new(
+            Arc::clone(&self.name),
+            Arc::clone(upstream),
+            Arc::clone(profile),
+            self.waf.as_deref().cloned(),
+            Asks {
+                conditions: self.conditions.clone(),
+                hosts: self.hosts.to_vec(),
+                paths: self.paths.to_vec(),
+                order: self.order.clone(),
+            },
+        ))
+    }
+
+    /// A number that no other route of this process has, of this configuration or another.
     #[must_use]
-    pub const fn index(&self) -> usize {
-        self.order
+    pub const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The hosts it is for, as they are written: `example.com`, `*.example.com`, `*`.
+    pub fn hosts(&self) -> impl Iterator<Item = String> {
+        self.hosts.iter().map(ToString::to_string)
     }
 
     /// Its name in logs and metrics.
@@ -129,91 +194,8 @@ impl Route {
 
     /// The route's own firewall, where it changes the profile's.
     #[must_use]
-    pub const fn waf(&self) -> Option<&Waf> {
-        self.waf.as_ref()
-    }
-}
-
-impl RouteTable {
-    /// Adds a route after all others; no host or no path means every one.
-    pub(crate) fn add(&mut self, mut route: Route, hosts: &[HostPattern], paths: &[PathPattern]) {
-        route.order = self.routes.len();
-        let route = Arc::new(route);
-        let hosts = if hosts.is_empty() {
-            &[HostPattern::Any]
-        } else {
-            hosts
-        };
-        for host in hosts {
-            let bucket = match host {
-                HostPattern::Any => &mut self.any,
-                HostPattern::Exact(name) => self.exact.entry(name.as_bytes().into()).or_default(),
-                HostPattern::Below(name) => self.below.entry(name.as_bytes().into()).or_default(),
-            };
-            if paths.is_empty() {
-                bucket.add(&PathPattern::Prefix("/".into()), &route);
-            }
-            for path in paths {
-                bucket.add(path, &route);
-            }
-        }
-        self.routes.push(route);
-    }
-
-    /// All routes, in the order of the file, which is that of [`Route::index`].
-    pub fn routes(&self) -> impl ExactSizeIterator<Item = &Arc<Route>> {
-        self.routes.iter()
-    }
-
-    /// The route of a request; `None` if none matches.
-    ///
-    /// # Errors
-    /// [`AmbiguousPath`] if the path has several readings that do not agree on the route.
-    pub fn find(&self, query: &RouteQuery<'_>) -> Result<Option<&Arc<Route>>, AmbiguousPath> {
-        self.find_counted(query, &mut 0)
-    }
-
-    /// Counts hash lookups, so that a test can tell how the cost grows.
-    fn find_counted(
-        &self,
-        query: &RouteQuery<'_>,
-        steps: &mut usize,
-    ) -> Result<Option<&Arc<Route>>, AmbiguousPath> {
-        let RouteQuery { host, head } = *query;
-        let host = host::normalised(host);
-        let readings = Readings::of(head.path());
-        let found = self.under(&host, &readings.plain, head, steps);
-        for other in &readings.others {
-            let route = self.under(&host, other, head, steps);
-            if route.map(|route| route.order) != found.map(|route| route.order) {
-                return Err(AmbiguousPath);
-            }
-        }
-        Ok(found)
-    }
-
-    /// The route under one reading of the path.
-    fn under(
-        &self,
-        host: &[u8],
-        path: &[u8],
-        head: &Head,
-        steps: &mut usize,
-    ) -> Option<&Arc<Route>> {
-        *steps += 1;
-        if let Some(route) = self.exact.get(host).and_then(|p| p.find(path, head, steps)) {
-            return Some(route);
-        }
-        if !self.below.is_empty() {
-            for parent in host::parents(host) {
-                *steps += 1;
-                let bucket = self.below.get(parent);
-                if let Some(route) = bucket.and_then(|p| p.find(path, head, steps)) {
-                    return Some(route);
-                }
-            }
-        }
-        self.any.find(path, head, steps)
+    pub fn waf(&self) -> Option<&Waf> {
+        self.waf.as_deref()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The admin listener, and what concerns the process as a whole.
 
+use edge_core::Secret;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -33,6 +34,30 @@ pub(crate) struct AdminAddressSpec {
     /// page can reach it through a browser (DNS rebinding).
     #[serde(default)]
     pub(crate) hosts: Vec<String>,
+    /// Allows files of `conf.d` to be read and changed through `/api/v1/fragments/NAME`. Without it, the
+    /// admin listener changes nothing.
+    #[serde(default)]
+    pub(crate) write: Option<AdminWriteSpec>,
+}
+
+/// Who may change the configuration.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AdminWriteSpec {
+    /// What requests have to show as `Authorization: Bearer TOKEN`: at least 16 characters, and best a
+    /// variable (`${ADMIN_TOKEN}`), so that it stands in no file.
+    #[schemars(with = "String")]
+    pub(crate) token: Token,
+}
+
+/// A secret text.
+#[derive(Debug, Clone)]
+pub(crate) struct Token(pub(crate) Secret<String>);
+
+impl<'de> Deserialize<'de> for Token {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from).map(|text| Self(Secret::new(text)))
+    }
 }
 
 impl Default for AdminSpec {
@@ -40,6 +65,7 @@ impl Default for AdminSpec {
         Self::Address(AdminAddressSpec {
             address: admin_address(),
             hosts: Vec::new(),
+            write: None,
         })
     }
 }

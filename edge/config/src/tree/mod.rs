@@ -5,6 +5,7 @@
 //! so that `${PORT}` becomes a number when its value is one, and a quoted scalar never does.
 
 pub(crate) mod de;
+pub(crate) mod digest;
 pub(crate) mod expand;
 pub(crate) mod parse;
 
@@ -71,6 +72,17 @@ pub(crate) enum Step {
 }
 
 impl Scalar {
+    /// Text that stands in no file.
+    pub(crate) const fn quoted(text: String) -> Self {
+        Self {
+            text,
+            plain: false,
+            block: false,
+            expanded: false,
+            leads_with_variable: false,
+        }
+    }
+
     pub(crate) fn typed(&self) -> Typed<'_> {
         if self.plain {
             typed(&self.text)

@@ -17,7 +17,7 @@ use crate::tree::{Key, Node, Scalar, Value};
 /// Deeper nesting is refused.
 const MAX_DEPTH: usize = 64;
 /// More nodes are refused.
-const MAX_NODES: usize = 500_000;
+const MAX_NODES: usize = 1_000_000;
 /// Reading stops after this many mistakes.
 const MAX_PROBLEMS: usize = 100;
 

@@ -219,7 +219,13 @@ impl Server {
         let address = socket.local_addr().unwrap();
         let (stop, watch) = watch::channel(false);
         let app = Arc::new(app(Arc::clone(&log)));
-        let done = tokio::spawn(serve(socket, app, Arc::clone(&shared), watch));
+        let done = tokio::spawn(serve(
+            socket,
+            app,
+            Arc::clone(&shared),
+            watch.clone(),
+            watch,
+        ));
         Self {
             address,
             log,

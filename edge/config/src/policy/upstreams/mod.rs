@@ -199,7 +199,7 @@ impl Upstream {
     }
 }
 
-pub(super) fn build(
+pub(crate) fn build(
     specs: BTreeMap<String, UpstreamSpec>,
     complaints: &mut Complaints,
 ) -> BTreeMap<Arc<str>, Arc<Upstream>> {
