@@ -148,12 +148,15 @@ fn chunks(mut rest: &[u8]) -> Result<(bool, &[u8]), String> {
     }
 }
 
-fn line(bytes: &[u8]) -> Result<(&[u8], &[u8]), String> {
+/// A line without its end, and what follows it.
+type Line<'a> = (&'a [u8], &'a [u8]);
+
+fn line(bytes: &[u8]) -> Result<Line<'_>, String> {
     maybe_line(bytes)?.ok_or_else(|| shown("unfinished line", bytes))
 }
 
 /// A line that ends with CR LF and holds neither elsewhere.
-fn maybe_line(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, String> {
+fn maybe_line(bytes: &[u8]) -> Result<Option<Line<'_>>, String> {
     let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
         return Ok(None);
     };

@@ -208,17 +208,15 @@ fn an_account_is_bound_to_an_external_one() {
     );
     assert!(bare.log().contains("externalAccountRequired"));
     drop(bare);
-    let acme = format!(
-        "    accounts:
+    let acme = "    accounts:
       test:
-        directory: \"${{DIRECTORY}}\"
-        ca: \"${{CA}}\"
+        directory: \"${DIRECTORY}\"
+        ca: \"${CA}\"
         agree_to_terms: true
-        external_account: {{ key_id: kid-1, secret: \"${{EAB}}\" }}
-    certificates: [{{ names: [a.gw.test] }}]
-"
-    );
-    let bound = gateway(&pebble, &acme).with("EAB", key).start();
+        external_account: { key_id: kid-1, secret: \"${EAB}\" }
+    certificates: [{ names: [a.gw.test] }]
+";
+    let bound = gateway(&pebble, acme).with("EAB", key).start();
     until(&bound, "issued", issued);
     assert!(!bound.log().contains(key));
 }
@@ -576,6 +574,8 @@ fn records_are_published_by_a_signed_update() {
     let (host, port) = address.split_once(':').unwrap();
     let secret = "c2VjcmV0IG9mIHRoZSB0c2lnIGtleSBmb3IgdGVzdHM=";
     let at = folder.path().display();
+    // It keeps its journal there, and does not make the folder.
+    fs::create_dir(folder.path().join("db")).unwrap();
     fs::write(
         folder.path().join("dyn.test.zone"),
         "$ORIGIN dyn.test.\n@ 60 SOA ns hostmaster 1 60 60 600 60\n@ 60 NS ns\nns 60 A 127.0.0.1\n",

@@ -35,6 +35,9 @@ pub enum Change {
     Files(BTreeSet<PathBuf>),
 }
 
+/// What `include` names: each pattern with its folder as the system knows it.
+type Patterns = Arc<[(PathBuf, Pattern)]>;
+
 /// A configuration that was loaded beside the one that runs.
 #[derive(Debug)]
 pub struct Refreshed {
@@ -94,7 +97,7 @@ struct State {
     /// Files of `conf.d`, by their path.
     parts: Shards<PathBuf, Arc<Part>>,
     /// What is included, with the folder as the system names it.
-    patterns: Arc<[(PathBuf, Pattern)]>,
+    patterns: Patterns,
     sites: Sites,
     route_names: Shards<Arc<str>, ()>,
     /// The profile `default` where no file has one.
@@ -220,7 +223,7 @@ impl Store {
         main: &Main,
         overlay: Option<&Overlay>,
         watch: &mut Vec<PathBuf>,
-    ) -> Result<(Plan, Arc<[(PathBuf, Pattern)]>), Unsure> {
+    ) -> Result<(Plan, Patterns), Unsure> {
         let mut errors = Vec::new();
         let mut included = files::included(&self.main, &main.include, &mut errors, watch);
         if !errors.is_empty() {

@@ -38,7 +38,7 @@ use crate::upstreams::keeper::Keeper;
 ///
 /// With --upstream no configuration file is needed: the default profile with the built-in rules
 /// protects the application at that URL. SIGHUP reloads, SIGTERM drains and exits 0.
-#[derive(Args)]
+#[derive(Clone, Args)]
 #[command(group(ArgGroup::new("source").required(true).args(["config", "upstream"])))]
 pub(crate) struct RunArgs {
     /// The configuration file.
@@ -156,7 +156,7 @@ async fn handed_over(successor: &mut Option<mpsc::Receiver<()>>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Starts the binary that stands where ours was started from, with the same arguments.
@@ -256,78 +256,17 @@ impl Started {
     }
 
     async fn serve(self) -> anyhow::Result<ExitCode> {
-        let Self {
-            args,
-            policy,
-            store,
-            files,
-            shared,
-            metrics,
-        } = self;
-        let count = policy
-            .workers()
-            .or_else(|| std::thread::available_parallelism().ok());
-        let mut workers = Workers::start(count.map_or(1, NonZeroUsize::get), &shared)?;
-        let mut admin = Admin::closed();
-        let predecessor = args.take_over(&mut workers, &mut admin)?;
-        let bound = workers
-            .bind(policy.listeners())
-            .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
-        let mut renewals = Renewals::new(shared.tls().clone(), shared.challenges().clone());
-        let demand = renewals.demand();
-        shared.tls().on_unknown(move |name| demand.ask(name));
-        renewals.adopt(renewals.prepare(policy.tls().acme().map(|acme| &**acme))?)?;
-        let live = Arc::new(State::new(
-            metrics.clone(),
-            shared.clone(),
-            renewals.status(),
-        ));
-        let (editor, mut orders) = Editor::new();
-        let editor = Arc::new(editor);
-        admin.adopt(admin.prepare(&policy)?, &live, &editor)?;
-        let keeper = Keeper::start();
-        let gateway = shared.gateway();
-        let tended = gateway.tended();
-        keeper.prepare(&tended, gateway.resolver()).await;
-        keeper.tend(&tended, gateway.resolver());
-        drop((gateway, tended));
-        workers.serve(policy.listeners(), bound)?;
-        metrics.reloads.succeeded(SystemTime::now());
-        let checksum = shared.gateway().checksum().to_string();
-        metrics.runs(&checksum);
-        tracing::info!(generation = 1, checksum, "configuration loaded");
-        live.ready();
-        for address in workers.addresses() {
-            tracing::info!(%address, "listening");
-        }
-        let sockets = Sockets::default();
-        let mut successor = args.offer(&sockets)?;
-        let mut upgrade = signal(SignalKind::user_defined2())?;
-        supervisor::ready();
-        if let Some(predecessor) = predecessor {
-            match predecessor.ready() {
-                Ok(()) => tracing::info!("the gateway before drains now"),
-                Err(error) => tracing::warn!(%error, "the gateway before is gone already"),
-            }
-        }
+        // First of all: a signal that nobody waits for would end the process.
         let mut hangup = signal(SignalKind::hangup())?;
+        let mut upgrade = signal(SignalKind::user_defined2())?;
         let mut stop = Stop::new()?;
-        let mut watch = Watch::new(files);
-        let mut running = Running {
-            store,
-            sockets,
-            editor,
-            shared,
-            workers,
-            admin,
-            live,
-            metrics,
-            renewals,
-            keeper,
-            generation: 1,
-            policy,
-        };
-        running.note_sockets();
+        let args = self.args.clone();
+        let (mut running, events) = self.begin().await?;
+        let Events {
+            mut watch,
+            mut orders,
+            mut successor,
+        } = events;
         let mut daily = tokio::time::interval(DAY);
         daily.tick().await; // the first is now, and was said when the certificates were read
         loop {
@@ -358,6 +297,88 @@ impl Started {
             ExitCode::FAILURE
         })
     }
+
+    /// Opens and serves everything; a gateway that runs already hands its sockets over and drains.
+    async fn begin(self) -> anyhow::Result<(Running, Events)> {
+        let Self {
+            args,
+            policy,
+            store,
+            files,
+            shared,
+            metrics,
+        } = self;
+        let count = policy
+            .workers()
+            .or_else(|| std::thread::available_parallelism().ok());
+        let mut workers = Workers::start(count.map_or(1, NonZeroUsize::get), &shared)?;
+        let mut admin = Admin::closed();
+        let predecessor = args.take_over(&mut workers, &mut admin)?;
+        let bound = workers
+            .bind(policy.listeners())
+            .map_err(|(address, error)| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
+        let mut renewals = Renewals::new(shared.tls().clone(), shared.challenges().clone());
+        let demand = renewals.demand();
+        shared.tls().on_unknown(move |name| demand.ask(name));
+        renewals.adopt(renewals.prepare(policy.tls().acme().map(|acme| &**acme))?)?;
+        let status = renewals.status();
+        let live = Arc::new(State::new(metrics.clone(), shared.clone(), status));
+        let (editor, orders) = Editor::new();
+        let editor = Arc::new(editor);
+        admin.adopt(admin.prepare(&policy)?, &live, &editor)?;
+        let keeper = Keeper::start();
+        let gateway = shared.gateway();
+        let tended = gateway.tended();
+        keeper.prepare(&tended, gateway.resolver()).await;
+        keeper.tend(&tended, gateway.resolver());
+        drop((gateway, tended));
+        workers.serve(policy.listeners(), bound)?;
+        metrics.reloads.succeeded(SystemTime::now());
+        let checksum = shared.gateway().checksum().to_string();
+        metrics.runs(&checksum);
+        tracing::info!(generation = 1, checksum, "configuration loaded");
+        live.ready();
+        for address in workers.addresses() {
+            tracing::info!(%address, "listening");
+        }
+        let sockets = Sockets::default();
+        let successor = args.offer(&sockets)?;
+        supervisor::ready();
+        if let Some(predecessor) = predecessor {
+            match predecessor.ready() {
+                Ok(()) => tracing::info!("the gateway before drains now"),
+                Err(error) => tracing::warn!(%error, "the gateway before is gone already"),
+            }
+        }
+        let running = Running {
+            store,
+            sockets,
+            editor,
+            shared,
+            workers,
+            admin,
+            live,
+            metrics,
+            renewals,
+            keeper,
+            generation: 1,
+            policy,
+        };
+        running.note_sockets();
+        let events = Events {
+            watch: Watch::new(files),
+            orders,
+            successor,
+        };
+        Ok((running, events))
+    }
+}
+
+/// What a running gateway waits for, besides signals.
+struct Events {
+    watch: Watch,
+    orders: mpsc::Receiver<Asked>,
+    successor: Option<mpsc::Receiver<()>>,
 }
 
 struct Running {

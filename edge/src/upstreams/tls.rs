@@ -41,11 +41,11 @@ impl Material {
         let mut hasher = DefaultHasher::new();
         (tls.verify, &tls.server_name, upstream.protocol() as u8).hash(&mut hasher);
         let mut complain = |path: &Path, message: String| {
-            mistakes.push(mistake(upstream.name(), path, message));
+            mistakes.push(mistake(upstream.name(), path, &message));
         };
         let ca = tls.ca.as_deref().and_then(|path| {
             watch.push(path.to_owned());
-            let list = certificates(path, &mut hasher, |list| trusted(list));
+            let list = certificates(path, &mut hasher, trusted);
             list.map_err(|message| complain(path, message)).ok()
         });
         let client = tls.client.as_ref().and_then(|(certificate, key)| {
@@ -138,7 +138,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
         .map_err(|error| format!("cannot be read: {error}"))
 }
 
-fn mistake(upstream: &str, path: &Path, message: String) -> Diagnostic {
+fn mistake(upstream: &str, path: &Path, message: &str) -> Diagnostic {
     Diagnostic {
         level: Level::Error,
         file: path.display().to_string().into(),

@@ -97,7 +97,7 @@ fn host(group: &Group, member: &Member, health: &Health) -> String {
 /// An error of pingora in a few words, without its backtrace of contexts.
 pub(crate) fn reason(error: &pingora::Error) -> String {
     let root = error.root_cause().to_string();
-    let context = error.context.as_ref().map(|context| context.as_str());
+    let context = error.context.as_ref().map(pingora::ImmutStr::as_str);
     match context {
         Some(context) if !root.contains(context) && root.len() < 200 => {
             format!("{context}: {root}")

@@ -71,9 +71,11 @@ async fn a_name_follows_its_time_to_live_and_keeps_its_address_in_an_outage() {
     let settings = resolver(name_server(last.clone()).await);
     let group = made("servers: [http://app.test:80]\n", Instant::now());
     let keeper = Keeper::start();
-    keeper.prepare(&[group.clone()], &settings).await;
+    keeper
+        .prepare(std::slice::from_ref(&group), &settings)
+        .await;
     assert_eq!(picked(&group).as_deref(), Some("127.0.0.1:80"));
-    keeper.tend(&[group.clone()], &settings);
+    keeper.tend(std::slice::from_ref(&group), &settings);
     last.store(2, Ordering::SeqCst);
     let at = |address: &'static str| {
         let group = group.clone();
@@ -92,7 +94,9 @@ async fn names_of_this_machine_need_no_name_server_and_others_do_no_harm() {
     let nobody = resolver("127.0.0.1:9".parse().unwrap());
     let yaml = "servers: [http://localhost:80, http://nowhere.invalid:80, http://127.0.0.9:80]\n";
     let group = made(yaml, Instant::now());
-    Keeper::start().prepare(&[group.clone()], &nobody).await;
+    Keeper::start()
+        .prepare(std::slice::from_ref(&group), &nobody)
+        .await;
     let found: HashSet<_> = (0..10).filter_map(|_| picked(&group)).collect();
     assert!(found.contains("127.0.0.9:80"), "{found:?}");
     assert!(found.contains("127.0.0.1:80"), "{found:?}");
@@ -126,7 +130,7 @@ async fn servers_go_and_come_by_their_checks_and_one_that_is_gone_is_not_asked()
     let group = made(&yaml, Instant::now());
     let keeper = Keeper::start();
     let settings = resolver("127.0.0.1:9".parse().unwrap());
-    keeper.tend(&[group.clone()], &settings);
+    keeper.tend(std::slice::from_ref(&group), &settings);
     let only = || (0..4).all(|_| picked(&group) == Some(address.to_string()));
     eventually("the dead server to be left alone", only).await;
     status.store(5, Ordering::SeqCst);
