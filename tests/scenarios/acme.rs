@@ -218,17 +218,15 @@ fn an_account_is_bound_to_an_external_one() {
     );
     assert!(bare.log().contains("externalAccountRequired"));
     drop(bare);
-    let acme = format!(
-        "    accounts:
+    let acme = "    accounts:
       test:
-        directory: \"${{DIRECTORY}}\"
-        ca: \"${{CA}}\"
+        directory: \"${DIRECTORY}\"
+        ca: \"${CA}\"
         agree_to_terms: true
-        external_account: {{ key_id: kid-1, secret: \"${{EAB}}\" }}
-    certificates: [{{ names: [a.gw.test] }}]
-"
-    );
-    let bound = gateway(&pebble, &acme).with("EAB", key).start();
+        external_account: { key_id: kid-1, secret: \"${EAB}\" }
+    certificates: [{ names: [a.gw.test] }]
+";
+    let bound = gateway(&pebble, acme).with("EAB", key).start();
     until(&bound, "issued", issued);
     assert!(!bound.log().contains(key));
 }

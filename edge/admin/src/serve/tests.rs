@@ -36,7 +36,7 @@ impl Live for Gateway {
         }
     }
 
-    fn acme(&self) -> serde_json::Value {
+    fn acme(&self) -> Value {
         serde_json::json!([])
     }
 

@@ -158,7 +158,7 @@ impl Checks {
 
     pub(crate) fn on_demand(
         &mut self,
-        spec: OnDemandSpec,
+        spec: &OnDemandSpec,
         accounts: &Named<Account>,
         dns: &Named<Dns>,
     ) -> Option<OnDemand> {

@@ -71,7 +71,7 @@ impl TryFrom<AcmeSpec> for Acme {
         check.distinct(&certificates);
         let on_demand = spec
             .on_demand
-            .and_then(|spec| check.on_demand(spec, &accounts, &dns));
+            .and_then(|spec| check.on_demand(&spec, &accounts, &dns));
         let share = spec.share.map(|spec| check.share(spec));
         let retry = Retry {
             first: check.time("retry.first", spec.retry.first, MIN_RETRY),
