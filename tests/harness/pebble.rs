@@ -92,9 +92,13 @@ impl Authority {
         }
         let settings = json!({ "pebble": settings });
         fs::write(folder.path().join("pebble.json"), settings.to_string()).unwrap();
+        // Newer ones call it otherwise, and answer over HTTPS unless told not to.
+        let help = Command::new(&servers).arg("-h").output().unwrap();
+        let newer = String::from_utf8_lossy(&help.stderr).contains("-dnsserver");
         let names = Command::new(servers)
             .args(["-defaultIPv4", "127.0.0.1", "-defaultIPv6", ""])
-            .args(["-dns01", &dns, "-management", &manage])
+            .args([if newer { "-dnsserver" } else { "-dns01" }, &dns])
+            .args(["-management", &manage])
             .args(["-http01", "", "-https01", "", "-tlsalpn01", ""])
             .args(if self.profiles {
                 &["-doh", ""][..]

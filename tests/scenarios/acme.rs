@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -51,6 +51,16 @@ tls:
 const ACCOUNT: &str = "    accounts:
       test: { directory: \"${DIRECTORY}\", ca: \"${CA}\", agree_to_terms: true }
 ";
+
+/// A server that ends with the test, also with one that fails.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 /// The state of every certificate.
 fn certificates(gateway: &Gateway) -> Vec<Value> {
@@ -593,12 +603,15 @@ fn records_are_published_by_a_signed_update() {
         ),
     )
     .unwrap();
-    let mut knot = Command::new(knotd)
+    fs::create_dir(folder.path().join("db")).unwrap();
+    let knot = Command::new(knotd)
         .arg("-c")
         .arg(folder.path().join("knot.conf"))
         .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .expect("knotd starts");
+    let _knot = Ended(knot);
     await_port(&address);
     let authority = Authority {
         dns: Some(address.clone()),
@@ -622,13 +635,11 @@ fn records_are_published_by_a_signed_update() {
         let right = gateway(pebble, &acme(secret)).start();
         until(&right, "issued", issued);
     }
-    let _ = knot.kill();
-    let _ = knot.wait();
 }
 
 #[test]
 fn two_instances_order_once_and_share() {
-    let Some(server) = on_path("redis-server") else {
+    let Some(program) = on_path("redis-server") else {
         return skipped(
             "acme redis",
             "redis-server is not installed: apt install redis-server",
@@ -639,7 +650,7 @@ fn two_instances_order_once_and_share() {
     };
     let redis = free_address();
     let start = || {
-        let child = Command::new(&server)
+        let child = Command::new(&program)
             .args([
                 "--port",
                 redis.rsplit(':').next().unwrap(),
@@ -648,12 +659,13 @@ fn two_instances_order_once_and_share() {
             ])
             .args(["--save", "", "--appendonly", "no"])
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .expect("redis-server starts");
         await_port(&redis);
-        child
+        Ended(child)
     };
-    let mut child = start();
+    let server = start();
     let acme = format!(
         "{ACCOUNT}    certificates: [{{ names: [a.gw.test] }}, {{ names: [b.gw.test] }}]
     share: {{ redis: \"redis://{redis}/0\", key: \"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\" }}
@@ -682,8 +694,7 @@ fn two_instances_order_once_and_share() {
     let kept = client.some_bytes().unwrap();
     assert!(kept.len() > 500 && !String::from_utf8_lossy(&kept).contains("PRIVATE KEY"));
     // Without Redis both serve on, and a third starts with what lies in its state.
-    let _ = child.kill();
-    let _ = child.wait();
+    drop(server);
     drop(second);
     let third = gateway(&pebble, &acme)
         .with("HTTP", free_address())
