@@ -13,7 +13,7 @@ help: ## show this list
 	  '  make run     builds it and starts a sample application behind it: try to attack it' \
 	  '  make test    everything a change must pass; ends in "N passed, N failed, N skipped"' '' \
 	  'All verbs:'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@printf '%s\n' '' 'Then read ARCHITECTURE.md (the life of a request) and CONTRIBUTING.md.'
 
 .PHONY: run

@@ -60,6 +60,10 @@ impl News {
     }
 
     /// Whether a file may be half written.
+    fn is_any(&self) -> bool {
+        self.everything || !self.files.is_empty()
+    }
+
     fn is_unfinished(&self) -> bool {
         !self.open.is_empty()
     }
@@ -161,6 +165,11 @@ impl Watch {
         self.unsettled = false;
     }
 
+    /// Whether the last change was refused.
+    pub(crate) const fn is_unsettled(&self) -> bool {
+        self.unsettled
+    }
+
     /// The last change was refused: the next one concerns everything that was changed since.
     pub(crate) const fn unsettled(&mut self) {
         self.unsettled = true;
@@ -168,7 +177,9 @@ impl Watch {
 
     /// Waits for a change, then for quiet, though not for ever: editors write in several steps.
     pub(crate) async fn changed(&mut self) -> Change {
-        if self.changes.recv().await.is_none() {
+        // Whoever waited before may have taken the sign and gone away without the news.
+        let known = self.news().is_any();
+        if !known && self.changes.recv().await.is_none() {
             return std::future::pending().await;
         }
         for _ in 0..MAX_QUIET {

@@ -584,8 +584,6 @@ fn records_are_published_by_a_signed_update() {
     let (host, port) = address.split_once(':').unwrap();
     let secret = "c2VjcmV0IG9mIHRoZSB0c2lnIGtleSBmb3IgdGVzdHM=";
     let at = folder.path().display();
-    // It keeps its journal there, and does not make the folder.
-    fs::create_dir(folder.path().join("db")).unwrap();
     fs::write(
         folder.path().join("dyn.test.zone"),
         "$ORIGIN dyn.test.\n@ 60 SOA ns hostmaster 1 60 60 600 60\n@ 60 NS ns\nns 60 A 127.0.0.1\n",

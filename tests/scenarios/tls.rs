@@ -11,7 +11,7 @@ use harness::gateway::{eventually, palisade};
 use harness::h2c::Call;
 use harness::places::free_address;
 use harness::tls::{Authority, Https, KeyKind, Pem};
-use harness::{Gateway, Upstream};
+use harness::{Client, Gateway, Upstream};
 use rustls::version::{TLS12, TLS13};
 
 /// A gateway before an echoing upstream, and its TLS address.
@@ -389,6 +389,12 @@ fn no_other_host_and_no_session_leads_around_mutual_tls() {
         let again = client.connect("a.example").unwrap().agreed();
         assert!(again.resumed, "{versions:?}");
         assert_eq!(status(&client, "m.example"), 0);
+    }
+    // Nor does a listener without TLS, where nobody can prove anything.
+    for (host, status) in [("m.example", 421), ("o.example", 200), ("a.example", 200)] {
+        let mut plain = Client::connect(&edge.gateway.address);
+        plain.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
+        assert_eq!(plain.answer().status, status, "{host} without TLS");
     }
     let alice = Https::showing(&edge.address, &clients.client("alice", 11, false));
     for _ in 0..2 {

@@ -425,3 +425,15 @@ fn how_many_connections_are_kept_changes_with_a_reload() {
     let more = app.connections() - 4;
     assert!(more < 12, "{more} connections for 12 requests");
 }
+
+#[test]
+fn checks_by_http_speak_http_2_where_servers_do() {
+    let server = H2cUpstream::start();
+    let gateway = gateway(&format!(
+        "servers: [\"http://{}\"]\nprotocol: h2c\nhealth: {{ path: /healthz, interval: 100ms, unhealthy: 1 }}",
+        server.address
+    ));
+    thread::sleep(Duration::from_millis(400));
+    let servers = gateway.admin("/api/v1/upstreams/app").text();
+    assert!(servers.contains("\"state\":\"up\""), "{servers}");
+}

@@ -175,15 +175,24 @@ pub(crate) fn included(
         let listed = match fs::read_dir(folder) {
             Ok(listed) => listed,
             Err(error) => {
-                if asked {
+                // Only a folder that is not there has no files: any other error hides some.
+                if asked || error.kind() != std::io::ErrorKind::NotFound {
                     let message = format!("cannot list {}: {error}", folder.display());
                     errors.push(Problem::new(place, message));
                 }
                 continue;
             }
         };
-        let mut files: Vec<Included> = listed
-            .filter_map(Result::ok)
+        let entries = match listed.collect::<Result<Vec<_>, _>>() {
+            Ok(entries) => entries,
+            Err(error) => {
+                let message = format!("cannot list {}: {error}", folder.display());
+                errors.push(Problem::new(place, message));
+                continue;
+            }
+        };
+        let mut files: Vec<Included> = entries
+            .into_iter()
             .filter(|entry| {
                 let name = entry.file_name();
                 name.to_str().is_some_and(|name| pattern.means(name))

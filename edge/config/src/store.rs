@@ -353,7 +353,10 @@ impl State {
                     plan.read.push((FileOrder { pattern, path }, known));
                 }
                 Ok(_) => return None,
-                Err(_) => plan.gone.extend(known),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    plan.gone.extend(known);
+                }
+                Err(_) => return None,
             }
         }
         Some(plan)

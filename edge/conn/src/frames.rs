@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 pub struct FrameBrake {
     frames: Frames,
     tokens: u32,
-    /// Written bytes that do not make a whole token yet.
-    written: usize,
+    /// Content bytes of either side that do not make a whole token yet.
+    moved: usize,
     refilled: Instant,
     head: Option<OpenHead>,
 }
@@ -69,7 +69,7 @@ impl FrameBrake {
                 ..Frames::default()
             },
             tokens: TOKENS_MAX,
-            written: 0,
+            moved: 0,
             refilled: now,
             head: None,
         }
@@ -95,17 +95,27 @@ impl FrameBrake {
         self.head.as_ref().map(|head| head.since)
     }
 
-    /// Notes bytes sent to the client: large answers explain many WINDOW_UPDATE frames.
-    pub fn wrote(&mut self, bytes: usize) {
-        self.written += bytes;
-        let tokens = u32::try_from(self.written / WRITTEN_PER_TOKEN).unwrap_or(TOKENS_MAX);
-        self.written %= WRITTEN_PER_TOKEN;
+    /// Notes bytes sent to the client, and how many frames with content ended among them. Clients answer
+    /// such a frame, however small, by WINDOW_UPDATE frames and, measuring the bandwidth, a PING.
+    pub fn wrote(&mut self, bytes: usize, frames: u32) {
+        self.moved(bytes);
+        self.add(frames.saturating_mul(PER_FRAME));
+    }
+
+    fn moved(&mut self, bytes: usize) {
+        self.moved += bytes;
+        let tokens = u32::try_from(self.moved / BYTES_PER_TOKEN).unwrap_or(TOKENS_MAX);
+        self.moved %= BYTES_PER_TOKEN;
         self.add(tokens);
     }
 
     fn frame(&mut self, frame: &Frame, now: Instant) -> Result<(), FrameFlood> {
         let cost = match frame.kind {
-            DATA if frame.length > 0 => 0,
+            // Counted by bytes: frames of one byte would pay for a flood of others.
+            DATA if frame.length > 0 => {
+                self.moved(frame.length);
+                return Ok(());
+            }
             HEADERS | CONTINUATION => {
                 let begun = self.head.as_ref().filter(|_| frame.kind == CONTINUATION);
                 let since = begun.map_or(now, |head| head.since);
@@ -117,7 +127,7 @@ impl FrameBrake {
             _ => 1,
         };
         if cost == 0 {
-            self.add(1);
+            self.add(u32::from(frame.kind == HEADERS));
             return Ok(());
         }
         if self.tokens < cost {
@@ -138,8 +148,9 @@ impl FrameBrake {
 }
 
 impl Witness {
-    /// Reads bytes that were sent to the client.
-    pub fn wrote(&mut self, mut bytes: &[u8], mut told: impl FnMut(ErrorSent)) {
+    /// Reads bytes that were sent to the client; returns how many frames with content begin in them.
+    pub fn wrote(&mut self, mut bytes: &[u8], mut told: impl FnMut(ErrorSent)) -> u32 {
+        let mut contents = 0;
         let wanted = |kind| match kind {
             RST_STREAM => 4,
             GOAWAY => 8,
@@ -150,13 +161,17 @@ impl Witness {
             let (stream, code) = match frame.kind {
                 RST_STREAM => (Some(frame.stream), [a, b, c, d]),
                 GOAWAY => (None, [e, f, g, h]),
-                _ => continue,
+                kind => {
+                    contents += u32::from(kind == DATA && frame.length > 0);
+                    continue;
+                }
             };
             let code = u32::from_be_bytes(code);
             if !HARMLESS.contains(&code) {
                 told(ErrorSent { stream, code });
             }
         }
+        contents
     }
 }
 
@@ -225,7 +240,9 @@ const HARMLESS: [u32; 4] = [0, 2, 7, 8];
 /// A burst no honest client reaches: grpc's bandwidth probing pings only while content flows.
 const TOKENS_MAX: u32 = 1024;
 const PER_SECOND: u32 = 16;
-const WRITTEN_PER_TOKEN: usize = 1024;
+const BYTES_PER_TOKEN: usize = 1024;
+/// What clients may send for a frame with content.
+const PER_FRAME: u32 = 4;
 /// A browser that leaves a page takes back all its streams at once: 256 of them are in order.
 const RESET_COST: u32 = 4;
 
@@ -275,6 +292,27 @@ mod tests {
             .take_while(|_| brake.read(&pair, now).is_ok())
             .count();
         assert!((256..400).contains(&sent), "{sent}");
+    }
+
+    #[test]
+    fn content_in_drops_pays_for_no_flood() {
+        let (mut brake, now) = brake();
+        let drops = [frame(1, 10), frame(3, 4), frame(0, 1).repeat(3)].concat();
+        let sent = (0..5000)
+            .take_while(|_| brake.read(&drops, now).is_ok())
+            .count();
+        assert!((256..400).contains(&sent), "{sent}");
+    }
+
+    #[test]
+    fn small_messages_explain_window_updates_and_pings() {
+        let (mut brake, now) = brake();
+        for _ in 0..20_000 {
+            brake.wrote(60, 1);
+            brake
+                .read(&[frame(8, 4), frame(6, 8)].concat(), now)
+                .unwrap();
+        }
     }
 
     #[test]
@@ -328,9 +366,10 @@ mod tests {
             for part in exchange.chunks(7) {
                 brake.read(part, now).unwrap();
             }
+            brake.wrote(60, 1);
         }
         for _ in 0..20_000 {
-            brake.wrote(16_384);
+            brake.wrote(16_384, 0);
             brake
                 .read(&[frame(8, 4), frame(8, 4)].concat(), now)
                 .unwrap();

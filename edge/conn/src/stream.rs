@@ -323,9 +323,9 @@ impl<S: Transport> EdgeConn<S> {
     fn wrote(&mut self, bytes: &[u8]) {
         match &mut self.phase {
             Phase::Http2(frames) => {
-                frames.brake.wrote(bytes.len());
                 let notes = &frames.notes;
-                frames.witness.wrote(bytes, |error| notes.sent(error));
+                let contents = frames.witness.wrote(bytes, |error| notes.sent(error));
+                frames.brake.wrote(bytes.len(), contents);
             }
             Phase::Tunnel { active, .. } => *active = Instant::now(),
             Phase::Request(_) => {

@@ -269,7 +269,7 @@ impl Started {
         } = events;
         let mut daily = tokio::time::interval(DAY);
         daily.tick().await; // the first is now, and was said when the certificates were read
-        loop {
+        let succeeded = loop {
             tokio::select! {
                 _ = daily.tick() => warn_of_ends(running.shared.tls()),
                 _ = hangup.recv() => {
@@ -286,12 +286,14 @@ impl Started {
                 _ = upgrade.recv() => start_successor(&args),
                 () = handed_over(&mut successor) => {
                     tracing::info!("upgrade: the new gateway serves");
-                    break;
+                    break true;
                 }
-                () = stop.asked() => break,
+                () = stop.asked() => break false,
             }
-        }
-        Ok(if running.stop(&mut stop).await {
+        };
+        // Nobody carries orders out any more: whoever asks now is told so at once.
+        drop(orders);
+        Ok(if running.stop(&mut stop, succeeded).await {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
@@ -329,7 +331,8 @@ impl Started {
         let keeper = Keeper::start();
         let gateway = shared.gateway();
         let tended = gateway.tended();
-        keeper.prepare(&tended, gateway.resolver()).await;
+        let names = keeper.prepare(&tended, gateway.resolver());
+        let _ = tokio::time::timeout(NAMES_PATIENCE, names).await;
         keeper.tend(&tended, gateway.resolver());
         drop((gateway, tended));
         workers.serve(policy.listeners(), bound)?;
@@ -514,7 +517,12 @@ impl Running {
             (Action::Delete, Some(_)) => None,
         };
         tracing::info!(file = %path.display(), gone = text.is_none(), "change asked through the admin listener");
-        let change = Change::Files([real].into());
+        // Files that were refused before are looked at again: success would hide them otherwise.
+        let change = if watch.is_unsettled() {
+            Change::Everything
+        } else {
+            Change::Files([real].into())
+        };
         let overlay = Overlay { path, text };
         match self.reload(change, Some(overlay), watch).await {
             Ok(()) => Answer::Done {
@@ -536,7 +544,8 @@ impl Running {
         let tended = gateway.tended();
         let resolver = policy.resolver();
         if small {
-            self.keeper.prepare(&tended, resolver).await;
+            let names = self.keeper.prepare(&tended, resolver);
+            let _ = tokio::time::timeout(NAMES_PATIENCE, names).await;
             self.shared.replace(gateway);
             self.keeper.tend(&tended, resolver);
         } else {
@@ -548,7 +557,8 @@ impl Running {
             let certificates = self
                 .renewals
                 .prepare(policy.tls().acme().map(|acme| &**acme))?;
-            self.keeper.prepare(&tended, resolver).await;
+            let names = self.keeper.prepare(&tended, resolver);
+            let _ = tokio::time::timeout(NAMES_PATIENCE, names).await;
             self.shared.recorder().configure(&gateway.logs())?;
             if let Some(tls) = tls {
                 self.shared.tls().adopt(tls);
@@ -591,20 +601,24 @@ impl Running {
     }
 
     /// Drains, and cuts what takes too long; true if every record was written.
-    async fn stop(self, stop: &mut Stop) -> bool {
+    /// A gateway that was `succeeded` by another one leaves the supervisor and the admin listener to it.
+    async fn stop(self, stop: &mut Stop, succeeded: bool) -> bool {
         let Self {
             workers,
             live,
             shared,
             policy,
-            // Answers probes until the end.
-            admin: _admin,
+            admin,
             ..
         } = self;
         let drain = policy.drain();
         tracing::info!(patience = ?drain, "draining");
         live.draining();
-        supervisor::stopping();
+        // Answers probes until the end.
+        let _admin = (!succeeded).then_some(admin);
+        if !succeeded {
+            supervisor::stopping();
+        }
         let mut draining = workers.drain();
         tokio::select! {
             biased;
@@ -737,3 +751,6 @@ const MAX_WARNINGS: usize = 100;
 const RECORD_PATIENCE: Duration = Duration::from_secs(5);
 /// Dropping connections takes no time, unless a worker is inside a long computation.
 const ABORT_PATIENCE: Duration = Duration::from_secs(2);
+/// How long addresses of new names are waited for; the rest comes when it comes, and meanwhile their
+/// servers are as good as down.
+const NAMES_PATIENCE: Duration = Duration::from_secs(2);

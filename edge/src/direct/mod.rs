@@ -122,6 +122,7 @@ async fn forward(
     let Some(state) = ctx.route.as_ref().map(|route| route.upstream.clone()) else {
         return Err(Trouble::NoServer(500));
     };
+    let mut stale = false;
     loop {
         upstream::begin(ctx);
         upstream::rest(ctx).await;
@@ -134,7 +135,13 @@ async fn forward(
             Address::Inet(_) | Address::Unix(_) => return Err(Trouble::Elsewhere),
         };
         let dial = state.group.upstream().timeouts();
-        let (mut server, reused) = match pool::take(address, now) {
+        // Where one idle connection was dead, the others are as old.
+        let idle = if stale {
+            None
+        } else {
+            pool::take(address, now)
+        };
+        let (mut server, reused) = match idle {
             Some(server) => (server, true),
             None => match Server::connect(address, dial.connect).await {
                 Ok(server) => (server, false),
@@ -160,10 +167,11 @@ async fn forward(
                 return Ok(());
             }
             Err(trouble) => {
-                if trouble.is_of_the_server() {
-                    retry::broke(ctx, trouble == Trouble::Late);
-                }
-                if !(reused && trouble == Trouble::Silent && may_resend(ctx)) {
+                stale = reused && trouble == Trouble::Silent && may_resend(ctx);
+                if !stale {
+                    if trouble.is_of_the_server() {
+                        retry::broke(ctx, trouble == Trouble::Late);
+                    }
                     return Err(trouble);
                 }
             }

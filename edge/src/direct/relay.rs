@@ -49,8 +49,9 @@ impl Relay<'_, '_> {
     /// Sends the head and relays the answer; true if the server's connection can be used again.
     pub(super) async fn run(mut self, dial: Timeouts) -> Result<bool, Trouble> {
         self.server.send(&self.reply.text, dial.write).await?;
-        let sent = self.ctx.sent.map_or_else(Instant::now, Instant::from_std);
-        self.server.wait(self.client, sent + dial.read).await?;
+        // From here: connecting had a time of its own.
+        let until = Instant::now() + dial.read;
+        self.server.wait(self.client, until).await?;
         let mut buffer = Buffer::take();
         let mut held = None;
         let (answer, filled) = self.head(&mut buffer.0, &mut held, dial.read).await?;

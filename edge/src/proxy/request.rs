@@ -8,6 +8,7 @@ use bytes::Bytes;
 use edge_conn::ConnectionInfo;
 use edge_conn::gate::{self, HeadLimits};
 use edge_core::{Connection, Exchange, Head, Layer, Refusal, RequestId, Version};
+use edge_tls::Terminator;
 use http::header;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
@@ -96,7 +97,7 @@ pub(crate) fn enter(ctx: &mut Context, info: Option<&ConnectionInfo>) -> Result<
     };
     let limits = info.map_or_else(|| gateway.head_limits(), |info| *info.head_limits());
     let prepared = prepare(&limits, exchange).and_then(|upgrade| match info {
-        Some(info) if misdirected(info, exchange) => {
+        Some(info) if misdirected(info, exchange, ctx.shared.tls()) => {
             Err(Refusal::new(421, "host not served on this connection"))
         }
         _ => Ok(upgrade),
@@ -164,13 +165,16 @@ pub(crate) fn prepare(limits: &HeadLimits, exchange: &Exchange) -> Result<Upgrad
     stream::upgrade(head)
 }
 
-/// Whether a request is for a host its TLS connection is not for (RFC 9110 section 15.5.20): nobody may
-/// reach a host under the policy or the certificate of another. A request that names no host reaches only
-/// routes for every host.
-fn misdirected(info: &ConnectionInfo, exchange: &Exchange) -> bool {
-    let (Some(head), Some(_)) = (&exchange.head, &exchange.connection.tls) else {
+/// Whether a request is for a host its connection is not for (RFC 9110 section 15.5.20): nobody may
+/// reach a host under the TLS policy or the certificate of another, nor without TLS a host that is for
+/// clients with a certificate. A request that names no host reaches only routes for every host.
+fn misdirected(info: &ConnectionInfo, exchange: &Exchange, tls: &Terminator) -> bool {
+    let Some(head) = &exchange.head else {
         return false;
     };
+    if exchange.connection.tls.is_none() {
+        return tls.asks_clients() && tls.requires_certificate(&Gateway::host(head));
+    }
     let host = Gateway::host(head);
     !host.is_empty() && !info.covers(&host)
 }

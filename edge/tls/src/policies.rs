@@ -12,6 +12,8 @@ use crate::terminate::Scope;
 /// The policy of every host.
 #[derive(Debug, Default)]
 pub(crate) struct Policies {
+    /// Whether any host asks clients for certificates.
+    pub(crate) asks_clients: bool,
     /// Tells one state of the configuration from another.
     pub(crate) generation: u64,
     /// The first holds for hosts without one of their own.
@@ -24,6 +26,7 @@ impl Policies {
     pub(crate) fn new(settings: &Settings, generation: u64) -> Self {
         let mut policies = Self {
             generation,
+            asks_clients: settings.asks_clients(),
             distinct: vec![Arc::clone(&settings.defaults)],
             ..Self::default()
         };

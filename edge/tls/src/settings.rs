@@ -33,8 +33,7 @@ impl Settings {
     }
 
     /// Whether any host asks clients for certificates.
-    #[must_use]
-    pub fn asks_clients(&self) -> bool {
+    pub(crate) fn asks_clients(&self) -> bool {
         let hosts = self.hosts.iter().map(|(_, policy)| policy);
         hosts
             .chain([&self.defaults])

@@ -161,6 +161,21 @@ impl Terminator {
         *self.kept() = kept;
     }
 
+    /// Whether any host asks clients for certificates.
+    #[must_use]
+    pub fn asks_clients(&self) -> bool {
+        self.live.policies.load().asks_clients
+    }
+
+    /// Whether `host` is for clients with a certificate only; empty if the client named none.
+    #[must_use]
+    pub fn requires_certificate(&self, host: &str) -> bool {
+        let policies = self.live.policies.load();
+        let policy = policies.of(Some(host).filter(|host| !host.is_empty()));
+        let client = policy.and_then(|policy| policy.client.as_ref());
+        client.is_some_and(|client| client.required)
+    }
+
     /// Whether upstreams get the certificate of a client that asks for `host`.
     #[must_use]
     pub fn forwards(&self, host: &str) -> bool {

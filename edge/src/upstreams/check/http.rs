@@ -13,7 +13,12 @@ pub(super) async fn ask(
     host: &str,
     health: &Health,
 ) -> Result<(), String> {
-    let request = request(&health.method, &health.path, host)?;
+    let mut request = request(&health.method, &health.path, host)?;
+    if matches!(session, HttpSession::H1(_)) {
+        // HTTP/2 has no such field (RFC 9113 section 8.2.2).
+        let set = request.insert_header(header::CONNECTION, "close");
+        set.map_err(|error| reason(&error))?;
+    }
     let wrote = session.write_request_header(Box::new(request)).await;
     wrote.map_err(|error| reason(&error))?;
     let wrote = session.finish_request_body().await;
@@ -38,7 +43,6 @@ fn request(method: &str, path: &str, host: &str) -> Result<RequestHeader, String
         (header::HOST, host),
         (header::USER_AGENT, USER_AGENT),
         (header::ACCEPT, "*/*"),
-        (header::CONNECTION, "close"),
     ];
     for (name, value) in fields {
         let set = request.insert_header(name, value);

@@ -93,7 +93,7 @@ impl Keeper {
     pub(crate) async fn run(mut self) {
         // Before anything else there is a journal: certificates on demand are found by it.
         self.keep_journal();
-        while !*self.stop.borrow() {
+        while !self.is_stopped() {
             if self.unsaved {
                 self.store();
             }
@@ -119,6 +119,11 @@ impl Keeper {
             (Some(_), Some((at, _))) => (at, "authority"),
             (Some(held), None) => (schedule::renewal(held), "lifetime"),
         }
+    }
+
+    /// Also when nobody is left who could say so: another keeper took this one's place.
+    fn is_stopped(&self) -> bool {
+        *self.stop.borrow() || self.stop.has_changed().is_err()
     }
 
     async fn wait(&mut self, until: SystemTime, why: &'static str) {

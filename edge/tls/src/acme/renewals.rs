@@ -16,7 +16,7 @@ use super::keeper::{Journal, Keeper};
 use super::material::Material;
 use super::settings::{Acme, Certificate, OnDemand};
 use super::share::Sharing;
-use super::state::{State, set_aside};
+use super::state::{State, set_aside, unreadable};
 use super::world::{Held, World};
 use crate::{Install, Issued};
 
@@ -201,7 +201,7 @@ fn load(state: &State, certificate: &Certificate) -> Option<Material> {
     let pem = match state.certificate(&certificate.id) {
         Ok(pem) => pem?,
         Err(error) => {
-            set_aside(&path, &error.to_string());
+            unreadable(&path, &error);
             return None;
         }
     };

@@ -130,7 +130,7 @@ impl State {
         let text = match read(path) {
             Ok(text) => text?,
             Err(error) => {
-                set_aside(path, &error.to_string());
+                unreadable(path, &error);
                 return None;
             }
         };
@@ -148,6 +148,15 @@ impl State {
         write(&path, b"palisade")?;
         fs::remove_file(path)
     }
+}
+
+/// Says that a file could not be read. What reading failed on may be over soon, so the file stays where it
+/// is; only what cannot be text is set aside.
+pub(crate) fn unreadable(path: &Path, error: &io::Error) {
+    if error.kind() == io::ErrorKind::InvalidData {
+        return set_aside(path, &error.to_string());
+    }
+    tracing::error!(file = %path.display(), %error, "ACME state: file cannot be read");
 }
 
 /// Renames a file that is of no use, so that somebody may look at it.
