@@ -139,8 +139,14 @@ fn write_head(reply: &mut Reply, status: u16, response: &Response<'_, '_>) -> Re
     let known = || StatusCode::from_u16(status).ok()?.canonical_reason();
     let reason = response.reason.filter(|reason| !reason.is_empty());
     reply.begin(status, reason.or_else(known).unwrap_or_default())?;
+    // Without content there is nothing to frame (RFC 9110 section 8.6, RFC 9112 section 6.1).
+    let bare = status < 200 || status == 204;
     for field in response.headers.iter() {
-        let framing = reply.is_http2() && kind(field.name) == Kind::Coding;
+        let framing = match kind(field.name) {
+            Kind::Coding => bare || reply.is_http2(),
+            Kind::Length => bare,
+            _ => false,
+        };
         if !framing && !is_of_the_connection(field.name) {
             reply.field(field.name, field.value)?;
         }
