@@ -286,7 +286,7 @@ pub struct OnDemandSpec {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "AcmeShareSpec")]
 pub struct ShareSpec {
-    /// `redis://user:password@host:port/database`, or `rediss://` for TLS.
+    /// `redis://user:password@host:port/database`; no TLS, so keep it on a network of yours.
     pub redis: SecretText,
     /// 32 bytes in base64 that encrypt private keys in Redis (AES-256-GCM); the same for all instances,
     /// for example from `openssl rand -base64 32`.
